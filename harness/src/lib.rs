@@ -1,1 +1,4 @@
-//! placeholder
+//! What acts: ports to database, cache and broker, backends that start them, the fault proxy, the gate that
+//! every step passes, and the runner that turns a design and a schedule into a history.
+
+pub mod port;
