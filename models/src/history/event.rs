@@ -4,6 +4,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
+use super::Scalar;
+
 /// The first line of a history.
 ///
 /// It names no clock and no path, so that the same run on the model gives the same bytes.
@@ -43,7 +45,7 @@ pub struct Event {
 }
 
 /// Who an event belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Process {
     /// A client process. It does one operation at a time, and is retired after an info.
@@ -103,59 +105,9 @@ pub enum EventBody {
     FinalOutbox(Vec<OutboxRow>),
 }
 
-/// A value as written by a client: a number, a text, nothing, or any other JSON kept as its text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
-pub enum Scalar {
-    /// Nothing.
-    #[default]
-    Null,
-    /// A whole number.
-    Int(i64),
-    /// A text.
-    Text(String),
-    /// Other JSON, as its compact text.
-    Json(String),
-}
-
-impl fmt::Display for Scalar {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Scalar::Null => f.write_str("nothing"),
-            Scalar::Int(number) => write!(f, "{number}"),
-            Scalar::Text(text) => write!(f, "{text:?}"),
-            Scalar::Json(text) => f.write_str(text),
-        }
-    }
-}
-
-impl Serialize for Scalar {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        match self {
-            Scalar::Null => serializer.serialize_none(),
-            Scalar::Int(number) => serializer.serialize_i64(*number),
-            Scalar::Text(text) => serializer.serialize_str(text),
-            Scalar::Json(text) => serde_json::from_str::<serde_json::Value>(text)
-                .map_err(serde::ser::Error::custom)?
-                .serialize(serializer),
-        }
-    }
-}
-
-impl<'de> Deserialize<'de> for Scalar {
-    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Ok(match serde_json::Value::deserialize(deserializer)? {
-            serde_json::Value::Null => Scalar::Null,
-            serde_json::Value::Number(number) if number.as_i64().is_some() => {
-                Scalar::Int(number.as_i64().unwrap_or_default())
-            }
-            serde_json::Value::String(text) => Scalar::Text(text),
-            other => Scalar::Json(other.to_string()),
-        })
-    }
-}
-
 /// A write of one key. On invoke `op_id`, `key` and `value` (or `delta`) are known; on ok also `ver`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(from = "FlatWrite")]
 pub struct Write {
     /// The unique id of the operation.
     pub op_id: String,
@@ -166,6 +118,7 @@ pub struct Write {
 
 /// One key written by an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct WriteItem {
     /// The key.
     pub key: String,
@@ -184,15 +137,16 @@ pub struct WriteItem {
 }
 
 /// A read of one key. On invoke only `key`; on ok the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Read {
     /// What is read, and what came back.
-    #[serde(flatten)]
     pub item: ReadItem,
 }
 
 /// One key read by an operation.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct ReadItem {
     /// The key.
     pub key: String,
@@ -219,6 +173,7 @@ pub enum Source {
 
 /// An operation over several keys, or one that reads and writes.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Txn {
     /// The unique id of the operation.
     pub op_id: String,
@@ -232,6 +187,7 @@ pub struct Txn {
 
 /// An event received by a consumer, at the time of receipt.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Deliver {
     /// The topic.
     pub topic: String,
@@ -255,6 +211,7 @@ pub struct Deliver {
 
 /// A consumer applied an event to what it keeps downstream (a projection, an e-mail, ..).
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Effect {
     /// Which downstream copy or effect; its lane of monotonic reads.
     pub store: String,
@@ -271,6 +228,7 @@ pub struct Effect {
 
 /// One call of one actor to one system, or one named point between two calls.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Step {
     /// The actor: `client-0`, `relay`, `consumer`, ..
     pub actor: String,
@@ -295,6 +253,7 @@ pub struct Step {
 
 /// A row of the source of truth.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct SotRow {
     /// The key.
     pub key: String,
@@ -307,6 +266,7 @@ pub struct SotRow {
 
 /// A row of the ledger: one committed write. It settles what every unknown outcome really was.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct LedgerRow {
     /// The key.
     pub key: String,
@@ -333,6 +293,7 @@ pub type LogRow = Deliver;
 
 /// An entry of a copy: the cache, or a projection.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CopyRow {
     /// Which copy: `cache`, or a projection's name.
     #[serde(default = "cache", skip_serializing_if = "is_cache")]
@@ -349,6 +310,7 @@ pub struct CopyRow {
 
 /// A row of the outbox table.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct OutboxRow {
     /// Its id: the order in which ids were taken, which is not the order of commits.
     pub id: i64,
@@ -361,6 +323,29 @@ pub struct OutboxRow {
     /// What the relay noted on it: `new`, `published`, ..
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,
+}
+
+/// `Write` as it lies on disk. Derived flattening would buffer every field, at several times the cost.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FlatWrite {
+    op_id: String,
+    key: String,
+    #[serde(default)]
+    value: Scalar,
+    #[serde(default)]
+    delta: Option<i64>,
+    #[serde(default)]
+    ver: Option<u64>,
+    #[serde(default)]
+    base_ver: Option<u64>,
+}
+
+impl From<FlatWrite> for Write {
+    fn from(flat: FlatWrite) -> Self {
+        let FlatWrite { op_id, key, value, delta, ver, base_ver } = flat;
+        Write { op_id, item: WriteItem { key, value, delta, ver, base_ver } }
+    }
 }
 
 fn is_null(value: &Scalar) -> bool {

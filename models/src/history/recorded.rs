@@ -1,0 +1,346 @@
+//! A validated history: parsed and paired once, trusted from there on.
+
+use std::collections::HashMap;
+
+use super::{
+    CopyRow, Deliver, Effect, Event, EventBody, Header, Kind, LedgerRow, LogRow, Operation, OutboxRow,
+    Outcome, Process, SotRow, Step,
+};
+
+/// The version of the format that this crate reads and writes.
+pub const FORMAT_VERSION: u32 = 1;
+
+/// A history in which every rule of the format holds (they stand in the documentation of this module's parent).
+#[derive(Debug, Clone, PartialEq)]
+pub struct History {
+    header: Header,
+    events: Vec<Event>,
+    ops: Vec<Operation>,
+}
+
+/// What is wrong with a history, and where.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("line {line}: {message}")]
+pub struct HistoryError {
+    /// The line, from 1; the header is line 1.
+    pub line: usize,
+    /// The reason.
+    pub message: String,
+}
+
+/// Something about a history that a reader should know, and that does not make it unreadable.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Note {
+    /// The line, from 1.
+    pub line: usize,
+    /// What it is.
+    pub message: String,
+}
+
+/// A final read: the event and its rows.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Final<'h, Row> {
+    /// The event that holds it.
+    pub event: &'h Event,
+    /// All rows that were there.
+    pub rows: &'h [Row],
+}
+
+impl History {
+    /// Reads a history from its text. A last line that was torn off by a crash is dropped with a note.
+    ///
+    /// # Errors
+    /// The first line that breaks a rule of the format, with the reason.
+    pub fn parse(text: &str) -> Result<(History, Vec<Note>), HistoryError> {
+        let mut lines = Lines::of(text);
+        let header = parse_header(&mut lines)?;
+        let mut events = Vec::with_capacity(text.len() / 200);
+        let mut notes = Vec::new();
+        for (line, content, is_whole) in lines {
+            match serde_json::from_str::<Event>(content) {
+                Ok(event) => events.push(event),
+                Err(_) if !is_whole && !is_json(content) => {
+                    notes
+                        .push(Note { line, message: "the last line is torn off and was dropped".to_owned() });
+                }
+                Err(_) if content.trim().is_empty() => return refuse(line, "the line is blank"),
+                Err(error) => return refuse(line, &without_line(&error)),
+            }
+        }
+        Ok((History::from_events(header, events)?, notes))
+    }
+
+    /// Reads a history from the bytes of a file. Bytes that are not UTF-8 are refused, except in a torn last line.
+    ///
+    /// # Errors
+    /// As [`History::parse`].
+    pub fn parse_bytes(bytes: &[u8]) -> Result<(History, Vec<Note>), HistoryError> {
+        let invalid = match std::str::from_utf8(bytes) {
+            Ok(text) => return History::parse(text),
+            Err(error) => error.valid_up_to(),
+        };
+        let line_start = bytes[..invalid].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+        let line = 1 + bytes[..invalid].iter().filter(|byte| **byte == b'\n').count();
+        let is_last = !bytes[invalid..].contains(&b'\n');
+        let before = std::str::from_utf8(&bytes[..line_start]).ok().filter(|_| is_last && line > 1);
+        let Some(before) = before else {
+            return refuse(line, "the line is not UTF-8");
+        };
+        let (history, mut notes) = History::parse(before)?;
+        notes.push(Note { line, message: "the last line is torn off and was dropped".to_owned() });
+        Ok((history, notes))
+    }
+
+    /// Takes events as a history, if they keep the rules.
+    ///
+    /// # Errors
+    /// The first event that breaks a rule, as the line on which it would stand.
+    pub fn from_events(header: Header, events: Vec<Event>) -> Result<History, HistoryError> {
+        if header.crosscheck != FORMAT_VERSION {
+            return refuse(1, &unsupported(header.crosscheck));
+        }
+        let mut pairing = Pairing::default();
+        for (position, event) in events.iter().enumerate() {
+            if event.index != position as u64 {
+                let message =
+                    format!("index {} where {position} is next: indexes count up from 0", event.index);
+                return refuse(position + 2, &message);
+            }
+            if let Err(message) = pairing.take(event) {
+                return refuse(position + 2, &message);
+            }
+        }
+        Ok(History { header, events, ops: pairing.ops })
+    }
+
+    /// The header.
+    pub fn header(&self) -> &Header {
+        &self.header
+    }
+
+    /// All events; the position is the index.
+    pub fn events(&self) -> &[Event] {
+        &self.events
+    }
+
+    /// All operations, in the order of their invocations.
+    pub fn ops(&self) -> &[Operation] {
+        &self.ops
+    }
+
+    /// What consumers received, in the order of the history.
+    pub fn delivers(&self) -> impl Iterator<Item = (&Event, &Deliver)> {
+        self.events.iter().filter_map(|event| match &event.body {
+            EventBody::Deliver(deliver) => Some((event, deliver)),
+            _ => None,
+        })
+    }
+
+    /// What consumers applied, in the order of the history.
+    pub fn effects(&self) -> impl Iterator<Item = (&Event, &Effect)> {
+        self.events.iter().filter_map(|event| match &event.body {
+            EventBody::Effect(effect) => Some((event, effect)),
+            _ => None,
+        })
+    }
+
+    /// What the gate saw, in the order of the history.
+    pub fn steps(&self) -> impl Iterator<Item = (&Event, &Step)> {
+        self.events.iter().filter_map(|event| match &event.body {
+            EventBody::Step(step) => Some((event, step)),
+            _ => None,
+        })
+    }
+
+    /// The last final read of the source of truth.
+    pub fn final_sot(&self) -> Option<Final<'_, SotRow>> {
+        self.last_final(|body| if let EventBody::FinalSot(rows) = body { Some(rows) } else { None })
+    }
+
+    /// The last final read of the ledger.
+    pub fn final_ledger(&self) -> Option<Final<'_, LedgerRow>> {
+        self.last_final(|body| if let EventBody::FinalLedger(rows) = body { Some(rows) } else { None })
+    }
+
+    /// The last final read of the topics.
+    pub fn final_log(&self) -> Option<Final<'_, LogRow>> {
+        self.last_final(|body| if let EventBody::FinalLog(rows) = body { Some(rows) } else { None })
+    }
+
+    /// The last final read of the copies.
+    pub fn final_cache(&self) -> Option<Final<'_, CopyRow>> {
+        self.last_final(|body| if let EventBody::FinalCache(rows) = body { Some(rows) } else { None })
+    }
+
+    /// The last final read of the outbox table.
+    pub fn final_outbox(&self) -> Option<Final<'_, OutboxRow>> {
+        self.last_final(|body| if let EventBody::FinalOutbox(rows) = body { Some(rows) } else { None })
+    }
+
+    /// The history as text, as [`History::parse`] reads it.
+    pub fn to_text(&self) -> String {
+        let mut text = self.header.to_json_line();
+        text.push('\n');
+        for event in &self.events {
+            text.push_str(&event.to_json_line());
+            text.push('\n');
+        }
+        text
+    }
+
+    fn last_final<Row>(&self, rows_of: impl Fn(&EventBody) -> Option<&Vec<Row>>) -> Option<Final<'_, Row>> {
+        self.events
+            .iter()
+            .rev()
+            .find_map(|event| rows_of(&event.body).map(|rows| Final { event, rows: rows.as_slice() }))
+    }
+}
+
+/// Numbered lines. The last one is whole only if it ends in a line feed.
+struct Lines<'t> {
+    rest: &'t str,
+    line: usize,
+}
+
+impl<'t> Lines<'t> {
+    fn of(text: &'t str) -> Self {
+        Lines { rest: text, line: 0 }
+    }
+}
+
+impl<'t> Iterator for Lines<'t> {
+    type Item = (usize, &'t str, bool);
+
+    fn next(&mut self) -> Option<Self::Item> {
+        if self.rest.is_empty() {
+            return None;
+        }
+        self.line += 1;
+        let (content, rest, is_whole) = match self.rest.split_once('\n') {
+            Some((content, rest)) => (content, rest, true),
+            None => (self.rest, "", false),
+        };
+        self.rest = rest;
+        Some((self.line, content, is_whole))
+    }
+}
+
+fn parse_header(lines: &mut Lines<'_>) -> Result<Header, HistoryError> {
+    let Some((line, content, _)) = lines.next() else {
+        return refuse(1, "the history is empty: its first line must be a header like {\"crosscheck\":1}");
+    };
+    let header: Header = match serde_json::from_str(content) {
+        Ok(header) => header,
+        Err(error) => {
+            let reason = without_line(&error);
+            return refuse(line, &format!("not a header like {{\"crosscheck\":1}}: {reason}"));
+        }
+    };
+    if header.crosscheck != FORMAT_VERSION {
+        return refuse(line, &unsupported(header.crosscheck));
+    }
+    Ok(header)
+}
+
+fn unsupported(version: u32) -> String {
+    format!("format version {version} is not supported: this reads version {FORMAT_VERSION}")
+}
+
+fn refuse<T>(line: usize, message: &str) -> Result<T, HistoryError> {
+    Err(HistoryError { line, message: message.to_owned() })
+}
+
+fn is_json(content: &str) -> bool {
+    serde_json::from_str::<serde::de::IgnoredAny>(content).is_ok()
+}
+
+/// The error as a column of its line: it was parsed line by line, so its own "line 1" would mislead.
+fn without_line(error: &serde_json::Error) -> String {
+    let text = error.to_string();
+    let place = format!(" at line {} column {}", error.line(), error.column());
+    match text.strip_suffix(&place) {
+        Some(reason) => format!("{reason} (column {})", error.column()),
+        None => text,
+    }
+}
+
+#[derive(Default)]
+struct Pairing {
+    lanes: HashMap<Process, Lane>,
+    ops: Vec<Operation>,
+}
+
+#[derive(Default)]
+struct Lane {
+    session: u32,
+    /// The open operation, as a position in `ops`, and its `f`.
+    open: Option<(usize, &'static str)>,
+    last_time: u64,
+}
+
+impl Pairing {
+    fn take(&mut self, event: &Event) -> Result<(), String> {
+        if !self.lanes.contains_key(&event.process) {
+            self.lanes.insert(event.process.clone(), Lane::default());
+        }
+        let lane = self.lanes.get_mut(&event.process).expect("it was just put there");
+        if event.time < lane.last_time {
+            let Event { time, process, .. } = event;
+            return Err(format!("time goes back for {process}: {time} after {}", lane.last_time));
+        }
+        lane.last_time = event.time;
+        if event.body.is_observation() {
+            return observation(event);
+        }
+        match &event.kind {
+            Kind::Invoke => lane.invoke(event, &mut self.ops),
+            Kind::Ok => lane.complete(event, Outcome::Ok, &mut self.ops),
+            Kind::Fail => lane.complete(event, Outcome::Fail(reason(event)), &mut self.ops),
+            Kind::Info => lane.complete(event, Outcome::Info(reason(event)), &mut self.ops),
+        }
+    }
+}
+
+impl Lane {
+    fn invoke(&mut self, event: &Event, ops: &mut Vec<Operation>) -> Result<(), String> {
+        if let Some((open, _)) = self.open {
+            let (process, index) = (&event.process, ops[open].invoke_index);
+            return Err(format!("{process} invokes while its operation of index {index} is still open"));
+        }
+        let op = Operation::invoked(event, self.session)
+            .ok_or_else(|| format!("`{}` cannot be invoked", event.body.f()))?;
+        self.open = Some((ops.len(), event.body.f()));
+        ops.push(op);
+        Ok(())
+    }
+
+    fn complete(&mut self, event: &Event, outcome: Outcome, ops: &mut [Operation]) -> Result<(), String> {
+        let Some((open, invoked)) = self.open.take() else {
+            return Err(format!(
+                "a completion without an invocation: {} has no open operation",
+                event.process
+            ));
+        };
+        let f = event.body.f();
+        if f != invoked {
+            return Err(format!("completes `{f}`, but {} has invoked `{invoked}`", event.process));
+        }
+        if matches!(outcome, Outcome::Info(_)) {
+            self.session += 1;
+        }
+        ops[open].complete(event, outcome)
+    }
+}
+
+fn observation(event: &Event) -> Result<(), String> {
+    match event.kind {
+        Kind::Ok => Ok(()),
+        Kind::Invoke | Kind::Fail | Kind::Info => {
+            Err(format!("`{}` is an observation: its type must be ok", event.body.f()))
+        }
+    }
+}
+
+fn reason(event: &Event) -> String {
+    event.error.clone().unwrap_or_else(|| "no reason was recorded".to_owned())
+}
