@@ -1,4 +1,12 @@
 //! What acts: ports to database, cache and broker, backends that start them, the fault proxy, the gate that
 //! every step passes, and the runner that turns a design and a schedule into a history.
 
+pub mod backend;
+pub mod context;
+pub mod design;
+pub mod gate;
+pub mod operation;
 pub mod port;
+pub mod recorder;
+pub mod runner;
+pub mod schedule;

@@ -1,0 +1,118 @@
+//! Where the systems run. A backend opens an arena for each run: systems of the run's own, the links of each
+//! role to them, and the means to disturb both.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use crate::context::Links;
+use crate::design::{Layout, Needs, Role};
+use crate::schedule::FaultOn;
+
+/// A place where systems run.
+#[async_trait]
+pub trait Backend: Send + Sync {
+    /// `model`, `local` or `docker`.
+    fn name(&self) -> &'static str;
+
+    /// What runs there, by the servers' own word.
+    fn versions(&self) -> BTreeMap<String, String>;
+
+    /// Makes a database, topics and a key prefix for one run. `tag` is unique among runs.
+    ///
+    /// # Errors
+    /// What could not be started or made, and what to do about it.
+    async fn open(&self, needs: Needs, layout: &Layout, tag: &str) -> Result<Arena, HarnessError>;
+
+    /// How long all must be quiet before what is missing counts as lost.
+    fn quiet_ms(&self) -> u64;
+}
+
+/// One run's systems.
+pub struct Arena {
+    /// The links of each role, through the fault proxy.
+    pub links: BTreeMap<Role, Links>,
+    /// The harness's own links, which no fault touches.
+    pub direct: Links,
+    /// Disturbs systems and links.
+    pub injector: Arc<dyn Injector>,
+    /// Sees who waits for a lock.
+    pub lock_waits: Arc<dyn LockWaits>,
+    /// Gives back what the run used.
+    pub closer: Arc<dyn Closer>,
+}
+
+impl std::fmt::Debug for Arena {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arena").field("direct", &self.direct).finish_non_exhaustive()
+    }
+}
+
+/// Injects the faults of systems and links.
+#[async_trait]
+pub trait Injector: Send + Sync {
+    /// Begins a fault, and returns once it is in force.
+    ///
+    /// # Errors
+    /// If this backend does not have it, or it did not take.
+    async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError>;
+
+    /// Ends a fault, and returns once what it disturbed works again; says what the fault hit.
+    ///
+    /// # Errors
+    /// If what it disturbed does not come back.
+    async fn heal(&self, on: &FaultOn) -> Result<Hits, HarnessError>;
+}
+
+/// What a fault hit while it lasted.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Hits {
+    /// How many connections, calls or processes.
+    pub count: u64,
+    /// Of what kind, in words.
+    pub detail: String,
+}
+
+/// Asks a server whether a session of its waits for a lock.
+#[async_trait]
+pub trait LockWaits: Send + Sync {
+    /// Whether the session waits. False where the server cannot tell.
+    async fn waits(&self, session: &str) -> bool;
+}
+
+/// Gives back what a run used: its database, its topics, its slots.
+#[async_trait]
+pub trait Closer: Send + Sync {
+    /// Drops it all. What cannot be dropped goes with the servers.
+    async fn close(&self);
+}
+
+/// Crosscheck could not run: neither a verdict nor a doubt about one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum HarnessError {
+    /// Something that must be there is not.
+    #[error("{what}; {advice}")]
+    Missing {
+        /// What is missing.
+        what: String,
+        /// What to do about it.
+        advice: String,
+    },
+    /// A system of ours failed outside of any fault.
+    #[error("{0}")]
+    Failed(String),
+}
+
+impl HarnessError {
+    /// Something failed, in a few words.
+    pub fn failed(what: impl Into<String>) -> Self {
+        HarnessError::Failed(what.into())
+    }
+}
+
+impl From<crate::port::PortError> for HarnessError {
+    fn from(error: crate::port::PortError) -> Self {
+        HarnessError::Failed(error.to_string())
+    }
+}

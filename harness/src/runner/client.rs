@@ -1,0 +1,110 @@
+//! A client: takes operations one by one, stamps each before it is sent and after it has answered. After an
+//! unknown outcome its process is retired and a new one begins, with connections of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crosscheck_models::history::{EventBody, Kind, Process, Read, ReadItem, Txn, Write, WriteItem};
+
+use super::Run;
+use crate::design::{Done, Failure, Role};
+use crate::operation::{Operation, OperationKind};
+
+/// Where a client's operations come from.
+pub(crate) trait Source: Send {
+    /// The next operation, and how long to wait before it; none at the end.
+    fn next(&mut self) -> Option<(Duration, Operation)>;
+}
+
+/// The client in slot `slot` of `slots` works until its source ends.
+pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: impl Source) {
+    let actor: Arc<str> = format!("client-{slot}").into();
+    let mut process = slot as u64;
+    let mut next = source.next();
+    'process: while next.is_some() {
+        let mut crashed = run.gate.begin(&actor);
+        let (mut ctx, stepper) = run.ctx(&actor, Role::Client);
+        while let Some((wait, operation)) = next.take() {
+            let id = Process::Client(process);
+            let mut invoked = false;
+            let outcome = {
+                let attempt = async {
+                    tokio::time::sleep(wait).await;
+                    ctx.between().await;
+                    ctx.on_behalf_of(Some(&operation.op_id));
+                    invoked = true;
+                    run.recorder.record(&id, Kind::Invoke, asked(&operation), None);
+                    run.design.operate(&mut ctx, &operation).await
+                };
+                tokio::select! {
+                    outcome = attempt => Some(outcome),
+                    _ = &mut crashed => None,
+                }
+            };
+            let now = run.recorder.clock().now_ns();
+            if outcome.is_none() {
+                stepper.record_end("crash");
+            }
+            if !invoked {
+                // It crashed between two operations: nothing was asked, and the operation is still to do.
+                next = Some((Duration::ZERO, operation));
+                continue 'process;
+            }
+            let (kind, body, error) = judged(&operation, outcome);
+            let retired = kind == Kind::Info;
+            run.recorder.record_at(now, &id, kind, body, error);
+            next = source.next();
+            if retired {
+                process += slots as u64;
+                continue 'process;
+            }
+        }
+    }
+    run.gate.finish(&actor);
+}
+
+fn asked(operation: &Operation) -> EventBody {
+    match operation.f {
+        OperationKind::Read => {
+            EventBody::Read(Read { item: ReadItem { key: operation.key.clone(), ..ReadItem::default() } })
+        }
+        OperationKind::Write | OperationKind::Add => {
+            EventBody::Write(Write { op_id: operation.op_id.clone(), item: asked_write(operation) })
+        }
+    }
+}
+
+fn asked_write(operation: &Operation) -> WriteItem {
+    let mut item = WriteItem { key: operation.key.clone(), ..WriteItem::default() };
+    match operation.f {
+        OperationKind::Add => item.delta = Some(operation.value),
+        OperationKind::Write | OperationKind::Read => {
+            item.value = crosscheck_models::history::Scalar::Int(operation.value);
+        }
+    }
+    item
+}
+
+/// The completion. A crash and an unknown error are info; the body of a completion without an answer
+/// repeats the question.
+fn judged(
+    operation: &Operation,
+    outcome: Option<Result<Done, Failure>>,
+) -> (Kind, EventBody, Option<String>) {
+    match outcome {
+        Some(Ok(done)) => (Kind::Ok, answered(operation, done), None),
+        Some(Err(Failure::Aborted(reason))) => (Kind::Fail, asked(operation), Some(reason)),
+        Some(Err(Failure::Unknown(reason))) => (Kind::Info, asked(operation), Some(reason)),
+        None => (Kind::Info, asked(operation), Some("the application crashed".to_owned())),
+    }
+}
+
+fn answered(operation: &Operation, mut done: Done) -> EventBody {
+    match (done.reads.len(), done.writes.len()) {
+        (1, 0) if operation.f == OperationKind::Read => EventBody::Read(Read { item: done.reads.remove(0) }),
+        (0, 1) if operation.f != OperationKind::Read => {
+            EventBody::Write(Write { op_id: operation.op_id.clone(), item: done.writes.remove(0) })
+        }
+        _ => EventBody::Txn(Txn { op_id: operation.op_id.clone(), reads: done.reads, writes: done.writes }),
+    }
+}

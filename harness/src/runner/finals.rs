@@ -1,0 +1,222 @@
+//! What is there before the first operation and what is left after the last: tables, topics, cache, and the
+//! commit order of the source of truth.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use crosscheck_models::history::{CopyRow, EventBody, LedgerRow, LogRow, OutboxRow, Process, Scalar, SotRow};
+
+use super::Run;
+use crate::backend::{Arena, HarnessError};
+use crate::design::Layout;
+use crate::port::{ConsumerOptions, DatabaseConnection, Row, SqlValue, StartOffset};
+
+/// Makes the tables, and a slot from which the commit order can be read at the end.
+pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<String>, HarnessError> {
+    let Some(database) = &arena.direct.database else { return Ok(None) };
+    let mut connection = database.connect().await?;
+    for statement in &layout.ddl {
+        connection.execute(statement, &[]).await?;
+    }
+    if layout.commit_order_of.is_none() {
+        return Ok(None);
+    }
+    let slot = format!("{}commit_order", arena.direct.prefix);
+    connection
+        .query(
+            "SELECT pg_create_logical_replication_slot($1, 'test_decoding')::text",
+            &[slot.as_str().into()],
+        )
+        .await?;
+    Ok(Some(slot))
+}
+
+/// Reads everything once all is quiet, and records it.
+pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) -> Result<(), HarnessError> {
+    let me = Process::Actor("harness".to_owned());
+    let mut keys = Vec::new();
+    let mut copies = Vec::new();
+    if let Some(database) = &run.arena.direct.database {
+        let mut db = database.connect().await?;
+        if let Some(sql) = &layout.source_of_truth {
+            let rows = each(&mut *db, sql, sot_row).await?;
+            keys = rows.iter().map(|row| row.key.clone()).collect();
+            run.recorder.observe(&me, EventBody::FinalSot(rows));
+        }
+        if let Some(sql) = &layout.ledger {
+            let mut rows = each(&mut *db, sql, ledger_row).await?;
+            if let (Some(slot), Some(table)) = (slot, &layout.commit_order_of) {
+                number_by_commit(&mut *db, slot, table, &mut rows).await?;
+            }
+            run.recorder.observe(&me, EventBody::FinalLedger(rows));
+        }
+        if let Some(sql) = &layout.outbox {
+            let rows = each(&mut *db, sql, outbox_row).await?;
+            run.recorder.observe(&me, EventBody::FinalOutbox(rows));
+        }
+        for (name, sql) in &layout.projections {
+            for row in each(&mut *db, sql, sot_row).await? {
+                copies.push(CopyRow {
+                    store: name.clone(),
+                    key: row.key,
+                    ver: Some(row.ver),
+                    value: row.value,
+                });
+            }
+        }
+    }
+    if let Some(decode) = layout.decode {
+        let rows = log_rows(run, layout, decode).await?;
+        run.recorder.observe(&me, EventBody::FinalLog(rows));
+    }
+    if let Some(cache) = &run.arena.direct.cache {
+        let mut connection = cache.connect().await?;
+        let entries = run.design.final_cache(&mut *connection, &run.arena.direct.prefix, &keys).await?;
+        copies.extend(entries);
+    }
+    if !layout.projections.is_empty() || run.arena.direct.cache.is_some() {
+        run.recorder.observe(&me, EventBody::FinalCache(copies));
+    }
+    Ok(())
+}
+
+async fn each<T>(
+    db: &mut dyn DatabaseConnection,
+    sql: &str,
+    read: fn(&Row) -> Result<T, crate::port::PortError>,
+) -> Result<Vec<T>, HarnessError> {
+    let rows = db.query(sql, &[]).await?;
+    Ok(rows.iter().map(read).collect::<Result<Vec<T>, _>>()?)
+}
+
+fn scalar(row: &Row, column: &str) -> Result<Scalar, crate::port::PortError> {
+    Ok(match row.get(column)? {
+        SqlValue::Null => Scalar::Null,
+        SqlValue::Bool(value) => Scalar::Json(value.to_string()),
+        SqlValue::Int(value) => Scalar::Int(*value),
+        SqlValue::Text(value) => Scalar::Text(value.clone()),
+        SqlValue::Bytes(value) => Scalar::Text(String::from_utf8_lossy(value).into_owned()),
+    })
+}
+
+fn sot_row(row: &Row) -> Result<SotRow, crate::port::PortError> {
+    Ok(SotRow { key: row.text("key")?.to_owned(), ver: row.version("ver")?, value: scalar(row, "value")? })
+}
+
+fn ledger_row(row: &Row) -> Result<LedgerRow, crate::port::PortError> {
+    Ok(LedgerRow {
+        key: row.text("key")?.to_owned(),
+        ver: row.version("ver")?,
+        op_id: row.text("op_id")?.to_owned(),
+        value: scalar(row, "value")?,
+        base_ver: row.opt_int("base_ver")?.and_then(|ver| u64::try_from(ver).ok()),
+        delta: row.opt_int("delta")?,
+        commit: None,
+    })
+}
+
+fn outbox_row(row: &Row) -> Result<OutboxRow, crate::port::PortError> {
+    let state = match scalar(row, "state")? {
+        Scalar::Null => None,
+        Scalar::Text(state) | Scalar::Json(state) => Some(state),
+        Scalar::Int(state) => Some(state.to_string()),
+    };
+    Ok(OutboxRow {
+        id: row.int("id")?,
+        key: row.text("key")?.to_owned(),
+        ver: row.version("ver")?,
+        op_id: row.text("op_id")?.to_owned(),
+        state,
+    })
+}
+
+/// Numbers the ledger's rows by the order in which the slot shows their transactions: the commit order.
+async fn number_by_commit(
+    db: &mut dyn DatabaseConnection,
+    slot: &str,
+    table: &str,
+    rows: &mut [LedgerRow],
+) -> Result<(), HarnessError> {
+    let changes =
+        db.query("SELECT data FROM pg_logical_slot_get_changes($1, NULL, NULL)", &[slot.into()]).await?;
+    let mut position = 0_u64;
+    let mut commits: HashMap<(String, u64), u64> = HashMap::new();
+    for change in &changes {
+        let text = change.text("data")?;
+        if text.starts_with("COMMIT") {
+            position += 1;
+        } else if let Some((key, ver)) = inserted(text, table) {
+            commits.insert((key, ver), position);
+        }
+    }
+    for row in rows {
+        row.commit = commits.get(&(row.key.clone(), row.ver)).copied();
+    }
+    Ok(())
+}
+
+/// Reads `table public.ledger: INSERT: key[text]:'k1' ver[bigint]:3 ..` as test_decoding writes it.
+fn inserted(change: &str, table: &str) -> Option<(String, u64)> {
+    let rest = change.strip_prefix("table ")?;
+    let (name, rest) = rest.split_once(": INSERT: ")?;
+    if name.rsplit('.').next()?.trim_matches('"') != table {
+        return None;
+    }
+    let (_, rest) = rest.split_once("]:'")?;
+    // A quote within a text is doubled; keys of ours have none, and others end the reading here.
+    let (key, rest) = rest.split_once('\'')?;
+    let (_, rest) = rest.split_once("]:")?;
+    let digits = rest.split_whitespace().next()?;
+    Some((key.to_owned(), digits.parse().ok()?))
+}
+
+async fn log_rows(
+    run: &Arc<Run>,
+    layout: &Layout,
+    decode: crate::design::Decode,
+) -> Result<Vec<LogRow>, HarnessError> {
+    let Some(broker) = &run.arena.direct.broker else { return Ok(Vec::new()) };
+    let options = ConsumerOptions { group: None, start: StartOffset::Earliest, auto_commit: false };
+    let mut rows = Vec::new();
+    for (topic, partitions) in &layout.topics {
+        let physical = format!("{}{topic}", run.arena.direct.prefix);
+        for partition in 0..*partitions {
+            let mut consumer = broker.consumer(&options).await?;
+            let end = consumer.end_offset(&physical, partition).await?;
+            consumer.assign(&physical, partition, 0).await?;
+            let mut next = 0;
+            let mut empty = 0;
+            while next < end {
+                let messages = consumer.poll(std::time::Duration::from_millis(200), 1000).await?;
+                empty = if messages.is_empty() { empty + 1 } else { 0 };
+                if empty > 100 {
+                    let problem = format!("read {topic}/{partition}: stands at {next} of {end}");
+                    return Err(HarnessError::failed(problem));
+                }
+                for message in messages {
+                    next = message.offset + 1;
+                    let payload = message.payload.as_deref().unwrap_or("");
+                    if let Some(event) = decode(&message.key, payload) {
+                        let (partition, offset) = (message.partition, message.offset);
+                        rows.push(LogRow { topic: topic.clone(), partition, offset, ..event });
+                    }
+                }
+            }
+        }
+    }
+    Ok(rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::inserted;
+
+    #[test]
+    fn the_ledger_is_read_from_what_test_decoding_writes() {
+        let change = "table public.ledger: INSERT: key[text]:'k 1' ver[bigint]:3 op_id[text]:'c0-1'";
+        assert_eq!(inserted(change, "ledger"), Some(("k 1".to_owned(), 3)));
+        assert_eq!(inserted(change, "stock"), None);
+        assert_eq!(inserted("table public.ledger: UPDATE: key[text]:'a'", "ledger"), None);
+        assert_eq!(inserted("BEGIN 731", "ledger"), None);
+    }
+}

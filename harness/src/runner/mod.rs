@@ -1,0 +1,244 @@
+//! The runner: turns a design, a schedule and an arena into a history.
+
+mod client;
+mod directed;
+mod drain;
+mod finals;
+mod service;
+mod stress;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use crosscheck_models::history::{Event, Header};
+use tokio::task::JoinSet;
+
+use crate::backend::{Arena, Backend, HarnessError};
+use crate::context::{Ctx, Stepper};
+use crate::design::{Design, Role};
+use crate::gate::Gate;
+use crate::recorder::{Clock, Recorder};
+use crate::schedule::{FaultOn, Plan, Schedule};
+
+/// What a run leaves in memory; its history is on disk by then.
+#[derive(Debug)]
+pub struct RunRecord {
+    /// The first line of the history.
+    pub header: Header,
+    /// The history.
+    pub events: Vec<Event>,
+    /// The faults, in the order in which they began.
+    pub faults: Vec<FaultRecord>,
+    /// What was exercised, over the whole run.
+    pub counters: BTreeMap<String, u64>,
+    /// Actors that stood still at the end without being done.
+    pub stuck: Vec<String>,
+    /// Why nothing can be concluded from this run, if that is so.
+    pub unknown: Option<String>,
+    /// How long it took.
+    pub seconds: f64,
+}
+
+/// A fault that a run had.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct FaultRecord {
+    /// Which, and on what.
+    pub on: FaultOn,
+    /// When it began.
+    pub from_ns: u64,
+    /// When it was healed.
+    pub to_ns: u64,
+    /// Whether it was seen to be in force.
+    pub took: bool,
+    /// How much it hit.
+    pub hits: u64,
+    /// What it hit, in words; or why it did not take.
+    pub detail: String,
+}
+
+/// One run in progress.
+pub(crate) struct Run {
+    pub(crate) design: Arc<dyn Design>,
+    pub(crate) arena: Arena,
+    pub(crate) gate: Arc<Gate>,
+    pub(crate) recorder: Recorder,
+    pub(crate) faults: std::sync::Mutex<Vec<FaultRecord>>,
+    pub(crate) quiet: Duration,
+}
+
+/// Runs a schedule of a design on a backend, and writes the history to `path`.
+///
+/// # Errors
+/// If the systems cannot be had, or the harness itself fails. What a design or a fault does is no error.
+pub async fn run(
+    design: Arc<dyn Design>,
+    backend: &dyn Backend,
+    schedule: &Schedule,
+    tag: &str,
+    path: &Path,
+) -> Result<RunRecord, HarnessError> {
+    let layout = design.layout();
+    let arena = backend.open(design.needs(), &layout, tag).await?;
+    let slot = finals::prepare(&arena, &layout).await?;
+    let header = Header {
+        crosscheck: 1,
+        design: Some(design.id()),
+        backend: Some(backend.name().to_owned()),
+        seed: Some(schedule.seed),
+        delta_ns: design.staleness_bound_ms().map(|ms| ms * 1_000_000),
+    };
+    let clock = Clock::start();
+    let (recorder, writer) = Recorder::start(path, &header, clock)
+        .map_err(|e| HarnessError::failed(format!("write the history {}: {e}", path.display())))?;
+    let gate = Arc::new(match &schedule.plan {
+        Plan::Directed(_) => Gate::directed(),
+        Plan::Stress(stress) => Gate::free(schedule.seed, stress.workload.pauses.clone()),
+    });
+    let run = Arc::new(Run {
+        design,
+        arena,
+        gate,
+        recorder,
+        faults: std::sync::Mutex::default(),
+        quiet: Duration::from_millis(backend.quiet_ms()),
+    });
+    let services = service::start_all(&run);
+    let load = match &schedule.plan {
+        Plan::Directed(directed) => directed::play(&run, directed).await,
+        Plan::Stress(stress) => stress::play(&run, stress, schedule.seed).await,
+    };
+    let ended = finish(&run, services, load, &layout, slot.as_deref()).await;
+    let counters = run.counters();
+    let faults = std::mem::take(&mut *run.lock_faults());
+    let closer = run.arena.closer.clone();
+    drop(run);
+    let events = tokio::task::spawn_blocking(move || writer.finish())
+        .await
+        .map_err(|e| HarnessError::failed(e.to_string()))?
+        .map_err(|e| HarnessError::failed(format!("write the history {}: {e}", path.display())))?;
+    closer.close().await;
+    let (stuck, unknown) = ended?;
+    let seconds = clock.now_ns() as f64 / 1e9;
+    Ok(RunRecord { header, events, faults, counters, stuck, unknown, seconds })
+}
+
+/// Drains, stops the services and reads what is left. Returns who is stuck, and why the run says nothing.
+async fn finish(
+    run: &Arc<Run>,
+    services: JoinSet<()>,
+    load: Result<(), Inconclusive>,
+    layout: &crate::design::Layout,
+    slot: Option<&str>,
+) -> Result<(Vec<String>, Option<String>), HarnessError> {
+    let mut unknown = load.err().map(|Inconclusive(reason)| reason);
+    run.heal_what_is_left().await;
+    run.gate.set_free();
+    let mut stuck = Vec::new();
+    match drain::wait(run).await {
+        drain::Drained::Quiet => {}
+        drain::Drained::Stuck(names) => stuck = names,
+        drain::Drained::Moving(names) => {
+            let reason = format!("still moving at the end of the drain: {}", names.join(", "));
+            unknown.get_or_insert(reason);
+        }
+    }
+    service::stop(services).await;
+    finals::read(run, layout, slot).await?;
+    let failed = run.lock_faults().iter().find(|fault| !fault.took).cloned();
+    if let Some(fault) = failed {
+        unknown.get_or_insert(format!("fault {} did not take: {}", fault.on.fault, fault.detail));
+    }
+    Ok((stuck, unknown))
+}
+
+/// Why nothing can be concluded from a run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Inconclusive(pub(crate) String);
+
+impl Run {
+    /// The surroundings of an actor that begins a life.
+    pub(crate) fn ctx(&self, actor: &Arc<str>, role: Role) -> (Ctx, Arc<Stepper>) {
+        let links = &self.arena.links[&role];
+        let stepper = Arc::new(Stepper::new(self.gate.clone(), self.recorder.clone(), actor.clone()));
+        (Ctx::new(links, stepper.clone()), stepper)
+    }
+
+    /// Begins a fault of a system or a link, and notes it.
+    pub(crate) async fn inject(&self, on: &FaultOn) -> Result<(), Inconclusive> {
+        let from_ns = self.recorder.clock().now_ns();
+        let injected = self.arena.injector.inject(on).await;
+        let (took, detail) = match &injected {
+            Ok(()) => (true, String::new()),
+            Err(error) => (false, error.to_string()),
+        };
+        let record = FaultRecord { on: on.clone(), from_ns, to_ns: u64::MAX, took, hits: 0, detail };
+        self.lock_faults().push(record);
+        injected.map_err(|error| Inconclusive(format!("fault {} did not take: {error}", on.fault)))
+    }
+
+    /// Ends a fault, and notes what it hit.
+    pub(crate) async fn heal(&self, on: &FaultOn) -> Result<(), Inconclusive> {
+        let healed = self.arena.injector.heal(on).await;
+        let to_ns = self.recorder.clock().now_ns();
+        let mut faults = self.lock_faults();
+        let open = faults.iter_mut().rev().find(|fault| fault.on == *on && fault.to_ns == u64::MAX);
+        let Some(record) = open else {
+            return Err(Inconclusive(format!("fault {} is healed and was not injected", on.fault)));
+        };
+        record.to_ns = to_ns;
+        match healed {
+            Ok(hits) => {
+                record.hits = hits.count;
+                record.detail = hits.detail;
+                Ok(())
+            }
+            Err(error) => {
+                record.took = false;
+                record.detail = error.to_string();
+                Err(Inconclusive(format!("after fault {}: {error}", on.fault)))
+            }
+        }
+    }
+
+    /// Notes a fault of the application that the gate fired.
+    pub(crate) fn note_app_fault(&self, on: FaultOn, from_ns: u64, hits: u64, detail: String) {
+        let to_ns = self.recorder.clock().now_ns();
+        self.lock_faults().push(FaultRecord { on, from_ns, to_ns, took: hits > 0, hits, detail });
+    }
+
+    async fn heal_what_is_left(&self) {
+        let open: Vec<FaultOn> =
+            self.lock_faults().iter().filter(|f| f.to_ns == u64::MAX).map(|f| f.on.clone()).collect();
+        for on in open {
+            // What goes wrong here is noted in the fault's record, and makes the run unknown.
+            let _ = self.heal(&on).await;
+        }
+    }
+
+    fn counters(&self) -> BTreeMap<String, u64> {
+        let mut counters = BTreeMap::new();
+        counters.insert("application_crashes".to_owned(), self.gate.crashes());
+        for fault in self.lock_faults().iter() {
+            *counters.entry(format!("hits_of_{}", fault.on.fault)).or_default() += fault.hits;
+        }
+        counters
+    }
+
+    pub(crate) fn lock_faults(&self) -> std::sync::MutexGuard<'_, Vec<FaultRecord>> {
+        self.faults.lock().expect("no code panics while it holds the list of faults")
+    }
+}
+
+impl FaultRecord {
+    /// Which system it is a fault of: the first word of its id, or the application.
+    pub fn system(&self) -> &'static str {
+        match self.on.fault.split('-').next() {
+            Some("db") => "db",
+            Some("cache") => "cache",
+            Some("broker") => "broker",
+            _ => "app",
+        }
+    }
+}

@@ -1,0 +1,129 @@
+//! Plays a stress schedule: clients under generated load, and faults in their windows.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rand::RngExt;
+use tokio::task::JoinSet;
+use tokio::time::{Instant, sleep_until, timeout};
+
+use super::client::{Source, work};
+use super::{Inconclusive, Run};
+use crate::gate::Armed;
+use crate::operation::{Generator, Operation, stream};
+use crate::schedule::{FaultOn, Stress, Window};
+
+/// How long clients may take to end their last operation.
+const REST_MAX: Duration = Duration::from_secs(40);
+
+/// Plays load and faults, and heals.
+pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(), Inconclusive> {
+    let start = Instant::now();
+    let end = start + Duration::from_millis(stress.time_ms);
+    let slots = stress.workload.clients;
+    let mut clients = JoinSet::new();
+    for slot in 0..slots {
+        let gap =
+            stress.workload.rate.map(|rate| Duration::from_secs_f64(slots as f64 / f64::from(rate.max(1))));
+        let source = Generated {
+            generator: Generator::new(seed, slot, &stress.workload),
+            due: start + gap.unwrap_or_default().mul_f64(slot as f64 / slots as f64),
+            gap,
+            end,
+        };
+        clients.spawn(work(run.clone(), slot, slots, source));
+    }
+    let mut verdict = Ok(());
+    for (number, window) in stress.faults.iter().enumerate() {
+        sleep_until(start + Duration::from_millis(window.at_ms)).await;
+        let played = play_window(run, window, seed, number, slots).await;
+        verdict = verdict.and(played);
+    }
+    let rested = timeout(end.saturating_duration_since(Instant::now()) + REST_MAX, async {
+        while clients.join_next().await.is_some() {}
+    });
+    if rested.await.is_err() {
+        return Err(Inconclusive("a client did not finish its last operation".to_owned()));
+    }
+    verdict
+}
+
+/// Operations at the rate asked for: each is due at a time of its own, whatever became of the one before.
+struct Generated {
+    generator: Generator,
+    due: Instant,
+    gap: Option<Duration>,
+    end: Instant,
+}
+
+impl Source for Generated {
+    fn next(&mut self) -> Option<(Duration, Operation)> {
+        let now = Instant::now();
+        let wait = self.due.saturating_duration_since(now);
+        if now + wait >= self.end {
+            return None;
+        }
+        self.due = self.due.max(now) + self.gap.unwrap_or_default();
+        Some((wait, self.generator.next_operation()))
+    }
+}
+
+async fn play_window(
+    run: &Arc<Run>,
+    window: &Window,
+    seed: u64,
+    number: usize,
+    slots: usize,
+) -> Result<(), Inconclusive> {
+    let length = Duration::from_millis(window.for_ms);
+    if !window.on.fault.starts_with("app-") {
+        run.inject(&window.on).await?;
+        tokio::time::sleep(length).await;
+        return run.heal(&window.on).await;
+    }
+    let mut rng = stream(seed, &format!("window {number}"));
+    let actor = chosen_actor(run, &window.on, &mut rng, slots);
+    let armed = match window.on.fault.as_str() {
+        "app-crash" => Armed::Crash,
+        "app-pause" => Armed::Pause(length),
+        "app-error" => Armed::Error,
+        other => return Err(Inconclusive(format!("no fault of the application is called {other}"))),
+    };
+    let from_ns = run.recorder.clock().now_ns();
+    let before = run.gate.fired(&actor);
+    let mut fired = 0;
+    let end = Instant::now() + length;
+    // A crash or an error is over at once: arm it again until the window ends.
+    while Instant::now() < end {
+        run.gate.arm(&actor, rng.random_range(0..8), armed.clone());
+        let mut changes = run.gate.changes();
+        let fires = changes.wait_for(|_| run.gate.fired(&actor) > before + fired);
+        let _ = timeout(end.saturating_duration_since(Instant::now()), fires).await;
+        fired = run.gate.fired(&actor) - before;
+        if matches!(armed, Armed::Pause(_)) {
+            break;
+        }
+    }
+    run.gate.disarm(&actor);
+    if matches!(armed, Armed::Pause(_)) {
+        sleep_until(end).await;
+    }
+    let fired = run.gate.fired(&actor) - before;
+    let on = FaultOn { fault: window.on.fault.clone(), of: Some(actor.clone()) };
+    run.note_app_fault(on, from_ns, fired, format!("{fired} times, {actor}"));
+    Ok(())
+}
+
+/// The actor that the window names, or one of those that are there.
+fn chosen_actor(run: &Run, on: &FaultOn, rng: &mut impl rand::Rng, slots: usize) -> String {
+    let services = run.design.services();
+    let client = format!("client-{}", rng.random_range(0..slots.max(1)));
+    match on.of.as_deref() {
+        Some("client") => client,
+        Some(name) => name.to_owned(),
+        None => {
+            let pick = rng.random_range(0..=services.len());
+            services.get(pick).map_or(client, |service| service.name.clone())
+        }
+    }
+}
