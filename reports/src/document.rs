@@ -254,7 +254,7 @@ impl RunEntry {
             verdict: run.verdict.verdict,
             properties: run.verdict.properties.iter().map(PropertyEntry::of).collect(),
             faults: fault_entries(&run.faults),
-            events: run.events.len() as u64,
+            events: run.history.events().len() as u64,
             seconds: run.info.seconds,
             run_dir: run.info.run_dir.clone(),
         }

@@ -4,12 +4,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crosscheck_models::history::{Deliver, Event, EventBody, Kind, Process, Step};
+use crosscheck_models::history::{
+    Deliver, Event, EventBody, History, Kind, Operation, Outcome, Process, Step,
+};
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{StoryLine, Witness};
 
 use crate::run::{FaultWindow, SavedRun};
-use crate::statistics::{self, paired};
+use crate::statistics;
 use crate::wording::shortened;
 
 /// Lanes over time.
@@ -73,8 +75,8 @@ impl<'a> Picture<'a> {
     /// The picture of one witness.
     pub(crate) fn of(run: &'a SavedRun, witness: &Witness) -> Picture<'a> {
         let scene = Scene::of(run, witness);
-        let mut marks = scene.operations(&run.events);
-        marks.extend(run.events.iter().filter_map(|event| scene.observation(event)));
+        let mut marks = scene.operations(&run.history);
+        marks.extend(run.history.events().iter().filter_map(|event| scene.observation(event)));
         marks.extend(scene.untied_lines(witness, &marks));
         marks.extend(missing(run, witness));
         marks.sort_by_key(|mark| (mark.from_ns, mark.to_ns));
@@ -161,7 +163,7 @@ impl<'w> Scene<'w> {
             story: &witness.story,
         };
         // A step that is told is shown within its operation.
-        let shown = run.events.iter().filter(|event| scene.concerns(event.index));
+        let shown = run.history.events().iter().filter(|event| scene.concerns(event.index));
         let around: Vec<&str> = shown.filter_map(|event| op_id(&event.body)).collect();
         scene.op_ids.extend(around);
         scene
@@ -185,43 +187,47 @@ impl<'w> Scene<'w> {
     }
 
     /// The client operations concerned, each one box.
-    fn operations(&self, events: &[Event]) -> Vec<Mark> {
-        let end_ns = statistics::end_ns(events);
-        let mut marks = Vec::new();
-        for operation in paired(events) {
-            let (invoke, completion) = (operation.invoke, operation.completion);
-            let ends: Vec<u64> = std::iter::once(invoke).chain(completion).map(|event| event.index).collect();
-            let named = op_id(&invoke.body).is_some_and(|id| self.op_ids.contains(id));
-            if !named && !ends.iter().any(|index| self.concerns(*index)) {
-                continue;
-            }
-            let last = completion.unwrap_or(invoke);
-            let outcome = operation.outcome();
-            let mut told: Vec<usize> = ends.iter().flat_map(|index| self.told(*index)).collect();
-            told.sort_unstable();
-            let label = operation_label(&last.body);
-            let error = last.error.as_deref().map(|text| format!(": {text}")).unwrap_or_default();
-            marks.push(Mark {
-                lane: Lane::of_process(&invoke.process),
-                from_ns: invoke.time,
-                to_ns: if completion.is_some() { last.time } else { end_ns },
-                shape: Shape::Operation(outcome),
-                detail: format!("{label}, {}{error}", outcome_name(outcome)),
-                label: self.label(&told, &label),
-                proof: ends.iter().any(|index| self.proof.contains(index)),
-                told,
-                touches: None,
-            });
+    fn operations(&self, history: &History) -> Vec<Mark> {
+        let end_ns = statistics::end_ns(history);
+        let concerned = |operation: &&Operation| {
+            operation.op_id.as_deref().is_some_and(|id| self.op_ids.contains(id))
+                || operation.event_indexes().any(|index| self.concerns(index))
+        };
+        history.ops().iter().filter(concerned).map(|operation| self.operation(operation, end_ns)).collect()
+    }
+
+    fn operation(&self, operation: &Operation, end_ns: u64) -> Mark {
+        let mut told: Vec<usize> = operation.event_indexes().flat_map(|index| self.told(index)).collect();
+        told.sort_unstable();
+        let label = operation_label(operation);
+        let outcome = match &operation.outcome {
+            Outcome::Ok => "ok".to_owned(),
+            Outcome::Fail(reason) => format!("failed: {reason}"),
+            Outcome::Info(reason) => format!("outcome unknown: {reason}"),
+        };
+        Mark {
+            lane: Lane::of_process(&operation.process),
+            from_ns: operation.invoke_time,
+            to_ns: operation.complete_time.unwrap_or(end_ns),
+            shape: Shape::Operation(match &operation.outcome {
+                Outcome::Ok => Kind::Ok,
+                Outcome::Fail(_) => Kind::Fail,
+                Outcome::Info(_) => Kind::Info,
+            }),
+            detail: format!("{label}, {outcome}"),
+            label: self.label(&told, &label),
+            proof: operation.event_indexes().any(|index| self.proof.contains(&index)),
+            told,
+            touches: None,
         }
-        marks
     }
 
     /// What an event that is no operation adds.
     fn observation(&self, event: &Event) -> Option<Mark> {
-        if !self.concerns(event.index) || statistics::is_operation(&event.body) {
+        if !self.concerns(event.index) {
             return None;
         }
-        let seen = self.seen(event);
+        let seen = self.seen(event)?;
         Some(Mark {
             lane: seen.lane,
             from_ns: seen.since.unwrap_or(event.time).min(event.time),
@@ -235,13 +241,14 @@ impl<'w> Scene<'w> {
         })
     }
 
-    fn seen(&self, event: &Event) -> Seen {
+    /// The event in terms of a lane; `None` for the ends of an operation, which is a box of its own.
+    fn seen(&self, event: &Event) -> Option<Seen> {
         let at_end = |lane: Lane, name: &str, rows: Vec<String>| {
             let text = if rows.is_empty() { name.to_owned() } else { format!("{name}: {}", rows.join(", ")) };
             Seen { lane, since: None, shape: Shape::Observation, text, touches: None }
         };
         let database = || Lane::system("database");
-        match &event.body {
+        Some(match &event.body {
             EventBody::Step(step) => step_seen(step),
             EventBody::Deliver(deliver) => Seen {
                 lane: Lane::of_process(&event.process),
@@ -283,9 +290,9 @@ impl<'w> Scene<'w> {
                 self.rows(event, rows, |row| format!("id {} {} v{}", row.id, row.key, row.ver)),
             ),
             EventBody::Write(_) | EventBody::Read(_) | EventBody::Txn(_) => {
-                at_end(Lane::of_process(&event.process), &operation_label(&event.body), Vec::new())
+                return None;
             }
-        }
+        })
     }
 
     /// The rows of a final read that the witness points at, in words.
@@ -352,12 +359,12 @@ fn missing(run: &SavedRun, witness: &Witness) -> Option<Mark> {
         return None;
     }
     let lost = |event: &Deliver| witness.op_ids.contains(&event.op_id);
-    let in_log = run.events.iter().any(|event| match &event.body {
+    let in_log = run.history.events().iter().any(|event| match &event.body {
         EventBody::FinalLog(rows) => rows.iter().any(lost),
         _ => false,
     });
     let what = witness.key.as_deref().map_or("the event".to_owned(), |key| format!("the event of {key}"));
-    let consumer = run.events.iter().find_map(|event| match &event.body {
+    let consumer = run.history.events().iter().find_map(|event| match &event.body {
         EventBody::Deliver(_) => Some(Lane::of_process(&event.process)),
         _ => None,
     });
@@ -366,7 +373,7 @@ fn missing(run: &SavedRun, witness: &Witness) -> Option<Mark> {
         (true, None) => (Lane::system("log"), format!("{what} was never received")),
         (false, _) => (Lane::system("log"), format!("{what} never arrives")),
     };
-    let end_ns = statistics::end_ns(&run.events);
+    let end_ns = statistics::end_ns(&run.history);
     Some(Mark {
         lane,
         from_ns: end_ns,
@@ -397,42 +404,25 @@ fn op_id(body: &EventBody) -> Option<&str> {
 }
 
 /// An operation in a few words.
-fn operation_label(body: &EventBody) -> String {
+fn operation_label(operation: &Operation) -> String {
     let version = |ver: Option<u64>| ver.map(|ver| format!(" v{ver}")).unwrap_or_default();
-    match body {
-        EventBody::Write(write) => match write.item.delta {
-            Some(delta) => format!("add {delta} to {}{}", write.item.key, version(write.item.ver)),
-            None => format!("write {} = {}{}", write.item.key, write.item.value, version(write.item.ver)),
+    match (operation.reads.as_slice(), operation.writes.as_slice()) {
+        ([], [item]) => match item.delta {
+            Some(delta) => format!("add {delta} to {}{}", item.key, version(item.ver)),
+            None => format!("write {} = {}{}", item.key, item.value, version(item.ver)),
         },
-        EventBody::Read(read) => match read.item.ver {
-            Some(ver) => format!("read {} → v{ver}", read.item.key),
-            None => format!("read {}", read.item.key),
+        ([item], []) => match item.ver {
+            Some(ver) => format!("read {} → v{ver}", item.key),
+            None => format!("read {}", item.key),
         },
-        EventBody::Txn(txn) => {
-            let reads = txn.reads.iter().map(|item| format!("r {}{}", item.key, version(item.ver)));
-            let writes = txn.writes.iter().map(|item| format!("w {}{}", item.key, version(item.ver)));
+        (reads, writes) => {
+            let reads = reads.iter().map(|item| format!("r {}{}", item.key, version(item.ver)));
+            let writes = writes.iter().map(|item| format!("w {}{}", item.key, version(item.ver)));
             format!("txn {}", reads.chain(writes).collect::<Vec<_>>().join(", "))
         }
-        EventBody::Deliver(_)
-        | EventBody::Effect(_)
-        | EventBody::Step(_)
-        | EventBody::FinalSot(_)
-        | EventBody::FinalLedger(_)
-        | EventBody::FinalLog(_)
-        | EventBody::FinalCache(_)
-        | EventBody::FinalOutbox(_) => statistics::f_name(body).to_owned(),
     }
 }
 
 fn delivery(event: &Deliver) -> String {
     format!("{} v{} at {}/{}", event.key, event.ver, event.partition, event.offset)
-}
-
-pub(crate) fn outcome_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::Invoke => "never completed",
-        Kind::Ok => "ok",
-        Kind::Fail => "failed",
-        Kind::Info => "outcome unknown",
-    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crosscheck_models::history::Event;
+use crosscheck_models::history::History;
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{PropertyVerdict, Verdict};
 use serde::{Deserialize, Serialize};
@@ -115,6 +115,6 @@ pub struct SavedRun {
     pub faults: Vec<FaultWindow>,
     /// The verdicts.
     pub verdict: RunVerdict,
-    /// The history, in the order of `index`.
-    pub events: Vec<Event>,
+    /// The history.
+    pub history: History,
 }

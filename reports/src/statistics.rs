@@ -2,77 +2,18 @@
 
 use std::collections::BTreeMap;
 
-use crosscheck_models::history::{Event, EventBody, Kind, Process};
+use crosscheck_models::history::{History, Operation, Outcome};
 use hdrhistogram::Histogram;
 
-/// A client operation: its invocation, and its completion if there is one.
-pub(crate) struct Operation<'a> {
-    pub(crate) invoke: &'a Event,
-    pub(crate) completion: Option<&'a Event>,
+/// From invocation to completion.
+pub(crate) fn latency_ns(operation: &Operation) -> Option<u64> {
+    operation.complete_time.map(|time| time.saturating_sub(operation.invoke_time))
 }
 
-impl Operation<'_> {
-    /// Ok, fail or info; an operation without a completion is info.
-    pub(crate) fn outcome(&self) -> Kind {
-        self.completion.map_or(Kind::Info, |event| event.kind)
-    }
-
-    /// From invocation to completion.
-    pub(crate) fn latency_ns(&self) -> Option<u64> {
-        self.completion.map(|event| event.time.saturating_sub(self.invoke.time))
-    }
-}
-
-/// The name of `f`, as the history spells it.
-pub(crate) fn f_name(body: &EventBody) -> &'static str {
-    match body {
-        EventBody::Write(_) => "write",
-        EventBody::Read(_) => "read",
-        EventBody::Txn(_) => "txn",
-        EventBody::Deliver(_) => "deliver",
-        EventBody::Effect(_) => "effect",
-        EventBody::Step(_) => "step",
-        EventBody::FinalSot(_) => "final_sot",
-        EventBody::FinalLedger(_) => "final_ledger",
-        EventBody::FinalLog(_) => "final_log",
-        EventBody::FinalCache(_) => "final_cache",
-        EventBody::FinalOutbox(_) => "final_outbox",
-    }
-}
-
-/// Whether `f` is an operation of a client, with an invocation and a completion.
-pub(crate) fn is_operation(body: &EventBody) -> bool {
-    match body {
-        EventBody::Write(_) | EventBody::Read(_) | EventBody::Txn(_) => true,
-        EventBody::Deliver(_)
-        | EventBody::Effect(_)
-        | EventBody::Step(_)
-        | EventBody::FinalSot(_)
-        | EventBody::FinalLedger(_)
-        | EventBody::FinalLog(_)
-        | EventBody::FinalCache(_)
-        | EventBody::FinalOutbox(_) => false,
-    }
-}
-
-/// The client operations, in the order of their invocations.
-pub(crate) fn paired(events: &[Event]) -> Vec<Operation<'_>> {
-    let mut operations: Vec<Operation<'_>> = Vec::new();
-    let mut open: BTreeMap<&Process, usize> = BTreeMap::new();
-    for event in events.iter().filter(|event| is_operation(&event.body)) {
-        match event.kind {
-            Kind::Invoke => {
-                open.insert(&event.process, operations.len());
-                operations.push(Operation { invoke: event, completion: None });
-            }
-            Kind::Ok | Kind::Fail | Kind::Info => {
-                if let Some(position) = open.remove(&event.process) {
-                    operations[position].completion = Some(event);
-                }
-            }
-        }
-    }
-    operations
+/// The `f` of an operation.
+pub(crate) fn f_of(history: &History, operation: &Operation) -> &'static str {
+    let at = usize::try_from(operation.invoke_index).unwrap_or(usize::MAX);
+    history.events().get(at).map_or("", |event| event.body.f())
 }
 
 /// Counts and latencies of one `f`.
@@ -86,18 +27,18 @@ pub(crate) struct LatencyRow {
 }
 
 /// The latency of each `f`, from histograms with three significant digits.
-pub(crate) fn latency_rows(operations: &[Operation<'_>]) -> Vec<LatencyRow> {
+pub(crate) fn latency_rows(history: &History) -> Vec<LatencyRow> {
     let mut rows: BTreeMap<&'static str, ([u64; 3], Histogram<u64>)> = BTreeMap::new();
-    for operation in operations {
+    for operation in history.ops() {
         let (counts, histogram) =
-            rows.entry(f_name(&operation.invoke.body)).or_insert_with(|| ([0; 3], histogram()));
-        match operation.outcome() {
-            Kind::Ok => {
+            rows.entry(f_of(history, operation)).or_insert_with(|| ([0; 3], histogram()));
+        match &operation.outcome {
+            Outcome::Ok => {
                 counts[0] += 1;
                 record(histogram, operation);
             }
-            Kind::Fail => counts[1] += 1,
-            Kind::Info | Kind::Invoke => counts[2] += 1,
+            Outcome::Fail(_) => counts[1] += 1,
+            Outcome::Info(_) => counts[2] += 1,
         }
     }
     rows.into_iter()
@@ -133,22 +74,23 @@ pub(crate) struct Window {
 const WINDOWS_MAX: u64 = 80;
 
 /// Divides the run into windows, each a round number of time units wide.
-pub(crate) fn windows(operations: &[Operation<'_>], end_ns: u64) -> Windows {
+pub(crate) fn windows(history: &History) -> Windows {
+    let end_ns = end_ns(history);
     let width_ns = round_up(end_ns / WINDOWS_MAX + 1);
     let length = usize::try_from(end_ns / width_ns).unwrap_or(0) + 1;
     let mut rows = vec![Window::default(); length];
     let mut latencies: Vec<Histogram<u64>> = (0..length).map(|_| histogram()).collect();
     let position = |time: u64| usize::try_from(time / width_ns).unwrap_or(0).min(length - 1);
-    for operation in operations {
-        let Some(completion) = operation.completion else { continue };
-        let row = &mut rows[position(completion.time)];
-        match completion.kind {
-            Kind::Ok => {
+    for operation in history.ops() {
+        let Some(completed_at) = operation.complete_time else { continue };
+        let row = &mut rows[position(completed_at)];
+        match &operation.outcome {
+            Outcome::Ok => {
                 row.ok += 1;
-                record(&mut latencies[position(operation.invoke.time)], operation);
+                record(&mut latencies[position(operation.invoke_time)], operation);
             }
-            Kind::Fail => row.fail += 1,
-            Kind::Info | Kind::Invoke => row.info += 1,
+            Outcome::Fail(_) => row.fail += 1,
+            Outcome::Info(_) => row.info += 1,
         }
     }
     for (row, histogram) in rows.iter_mut().zip(&latencies) {
@@ -159,26 +101,27 @@ pub(crate) fn windows(operations: &[Operation<'_>], end_ns: u64) -> Windows {
 }
 
 /// The longest time without an ok completion, as (from, to): how long the system was away for its clients.
-pub(crate) fn longest_gap(operations: &[Operation<'_>]) -> Option<(u64, u64)> {
-    let mut times: Vec<u64> = operations
+pub(crate) fn longest_gap(history: &History) -> Option<(u64, u64)> {
+    let mut times: Vec<u64> = history
+        .ops()
         .iter()
-        .filter(|operation| operation.outcome() == Kind::Ok)
-        .filter_map(|operation| operation.completion.map(|event| event.time))
+        .filter(|operation| operation.is_ok())
+        .filter_map(|operation| operation.complete_time)
         .collect();
     times.sort_unstable();
     times.windows(2).map(|pair| (pair[0], pair[1])).max_by_key(|(from, to)| (to - from, u64::MAX - from))
 }
 
 /// The time of the last event.
-pub(crate) fn end_ns(events: &[Event]) -> u64 {
-    events.iter().map(|event| event.time).max().unwrap_or(0)
+pub(crate) fn end_ns(history: &History) -> u64 {
+    history.events().iter().map(|event| event.time).max().unwrap_or(0)
 }
 
 /// A latency beyond a day counts as a day.
 const LATENCY_MAX_NS: u64 = 86_400_000_000_000;
 
-fn record(histogram: &mut Histogram<u64>, operation: &Operation<'_>) {
-    let ns = operation.latency_ns().unwrap_or(0).min(LATENCY_MAX_NS);
+fn record(histogram: &mut Histogram<u64>, operation: &Operation) {
+    let ns = latency_ns(operation).unwrap_or(0).min(LATENCY_MAX_NS);
     histogram.record(ns).expect("the histogram grows by itself, and a day of nanoseconds fits");
 }
 
@@ -206,12 +149,14 @@ fn round_up(number: u64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use crosscheck_models::history::{Read, ReadItem};
+    use crosscheck_models::history::{
+        Event, EventBody, FORMAT_VERSION, Header, Kind, Process, Read, ReadItem,
+    };
 
     use super::*;
 
     /// A hundred reads by one client, the n-th of which takes n milliseconds.
-    fn reads() -> Vec<Event> {
+    fn reads() -> History {
         let event = |index, time, kind| Event {
             index,
             time,
@@ -227,13 +172,18 @@ mod tests {
             now += n * 1_000_000;
             events.push(event(2 * n - 1, now, Kind::Ok));
         }
-        events
+        history(events)
+    }
+
+    fn history(events: Vec<Event>) -> History {
+        let header = Header { crosscheck: FORMAT_VERSION, ..Header::default() };
+        History::from_events(header, events).expect("it keeps the rules")
     }
 
     #[test]
     fn percentiles_are_within_a_thousandth() {
-        let events = reads();
-        let rows = latency_rows(&paired(&events));
+        let history = reads();
+        let rows = latency_rows(&history);
         let got = rows[0].ok_ns.expect("all are ok");
         for (ns, ms) in got.into_iter().zip([50.0, 90.0, 99.0, 100.0, 100.0]) {
             assert!((ns as f64 / 1e6 - ms).abs() <= ms / 1000.0, "{ns} ns is not {ms} ms");
@@ -242,8 +192,8 @@ mod tests {
 
     #[test]
     fn windows_count_completions_and_file_latencies_by_beginning() {
-        let events = reads();
-        let windows = windows(&paired(&events), end_ns(&events));
+        let history = reads();
+        let windows = windows(&history);
         assert_eq!(windows.width_ns, 100_000_000);
         assert_eq!(windows.rows.iter().map(|row| row.ok).sum::<u64>(), 100);
         // 1 + 2 + .. + 13 ms = 91 ms: thirteen complete within the first window, the fourteenth begins there.
@@ -254,9 +204,9 @@ mod tests {
 
     #[test]
     fn the_longest_gap_is_the_last_read() {
-        let events = reads();
-        assert_eq!(longest_gap(&paired(&events)), Some((4_950_000_000, 5_050_000_000)));
-        assert_eq!(longest_gap(&[]), None);
+        let history = reads();
+        assert_eq!(longest_gap(&history), Some((4_950_000_000, 5_050_000_000)));
+        assert_eq!(longest_gap(&self::history(Vec::new())), None);
     }
 
     #[test]

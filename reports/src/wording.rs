@@ -2,11 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crosscheck_models::history::Kind;
 use crosscheck_models::verdict::Verdict;
 
 use crate::run::SavedRun;
-use crate::statistics::paired;
 
 /// `1234567` as `1,234,567`.
 pub(crate) fn count(number: u64) -> String {
@@ -112,7 +110,7 @@ fn valid_headline(run: &SavedRun) -> String {
     if claims == 0 {
         return "No property was claimed, so there was nothing to violate.".to_owned();
     }
-    let completed = paired(&run.events).iter().filter(|op| op.outcome() == Kind::Ok).count() as u64;
+    let completed = run.history.ops().iter().filter(|operation| operation.is_ok()).count() as u64;
     let properties = if claims == 1 { "claimed property" } else { "claimed properties" };
     let mut sentence = format!(
         "No violation of {} {properties} found in {}",

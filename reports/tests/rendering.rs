@@ -123,11 +123,13 @@ fn texts_of_a_run_cannot_become_markup() {
     run.info.versions.insert(HOSTILE.into(), HOSTILE.into());
     run.faults[0].id = HOSTILE.into();
     run.faults[0].colour = "red\"><script>".into();
-    run.events[0].body = EventBody::Write(Write {
-        op_id: "w-7".into(),
-        item: WriteItem { key: HOSTILE.into(), value: Scalar::Text(HOSTILE.into()), ..WriteItem::default() },
+    let mut events = run.history.events().to_vec();
+    events[12].body = EventBody::Read(Read { item: ReadItem { key: HOSTILE.into(), ..ReadItem::default() } });
+    events[13].body = EventBody::Read(Read {
+        item: ReadItem { key: HOSTILE.into(), value: Scalar::Text(HOSTILE.into()), ..ReadItem::default() },
     });
-    run.events[11].error = Some(HOSTILE.into());
+    events[16].error = Some(HOSTILE.into());
+    run.history = fixture::history(events);
     let witness = run.verdict.properties[1].verdict.witness.as_mut().expect("it is violated");
     witness.summary = HOSTILE.into();
     witness.story[0].who = HOSTILE.into();
@@ -141,7 +143,7 @@ fn texts_of_a_run_cannot_become_markup() {
     let data = page.split_once(r#"id="run-data">"#).and_then(|(_, rest)| rest.split_once("</script>"));
     let data: serde_json::Value =
         serde_json::from_str(data.expect("the page has data").0).expect("it is JSON");
-    assert_eq!(data["events"][0][5]["key"], HOSTILE);
+    assert_eq!(data["events"][12][5]["key"], HOSTILE);
 
     assert!(!html::render_compare(&[run.clone()]).contains("<script"));
     assert!(!markdown::render(&[run.clone()]).split("```").step_by(2).any(|prose| prose.contains("<script")));
@@ -150,7 +152,7 @@ fn texts_of_a_run_cannot_become_markup() {
 
 fn many_operations(count: u64) -> SavedRun {
     let mut run = fixture::nothing_found();
-    run.events.clear();
+    let mut events = Vec::new();
     for number in 0..count {
         let process = Process::Client(number % 10);
         let (start, key) = (number * 100_000, format!("k{}", number % 50));
@@ -167,15 +169,16 @@ fn many_operations(count: u64) -> SavedRun {
                 EventBody::Read(Read { item: ReadItem { key: key.clone(), ver, ..ReadItem::default() } })
             }
         };
-        run.events.push(fixture::event(2 * number, start, process.clone(), Kind::Invoke, body(None)));
-        run.events.push(fixture::event(
+        events.push(fixture::event(2 * number, start, process.clone(), Kind::Invoke, body(None)));
+        events.push(fixture::event(
             2 * number + 1,
             start + 900_000,
             process,
             Kind::Ok,
-            body(Some(number)),
+            body(Some(number + 1)),
         ));
     }
+    run.history = fixture::history(events);
     run
 }
 
@@ -196,7 +199,7 @@ fn what_does_not_fit_is_left_out_and_counted() {
 #[test]
 fn a_run_that_recorded_nothing_renders() {
     let mut run = fixture::nothing_found();
-    run.events.clear();
+    run.history = fixture::history(Vec::new());
     assert!(html::render(&run).contains("0 completed operations"));
     assert!(text::render(&run, Style::Plain).contains("0 in 5.2 s"));
 }

@@ -7,7 +7,7 @@ use maud::{Markup, html};
 
 use super::page::{self, badge};
 use crate::run::SavedRun;
-use crate::statistics::{self, LatencyRow, paired};
+use crate::statistics::{self, LatencyRow};
 use crate::wording::{self, count};
 
 /// Verdicts, latencies and throughput of several runs, a column a run.
@@ -68,8 +68,7 @@ fn verdict(run: &SavedRun, property: Property) -> Markup {
 }
 
 fn numbers(runs: &[SavedRun]) -> Markup {
-    let rows: Vec<Vec<LatencyRow>> =
-        runs.iter().map(|run| statistics::latency_rows(&paired(&run.events))).collect();
+    let rows: Vec<Vec<LatencyRow>> = runs.iter().map(|run| statistics::latency_rows(&run.history)).collect();
     let fs: BTreeSet<&str> = rows.iter().flatten().map(|row| row.f).collect();
     html! {
         section id="numbers" {
@@ -103,10 +102,10 @@ fn percentile(row: Option<&LatencyRow>, position: usize) -> String {
 
 /// Ok completions a second between the first invocation and the last completion.
 fn rate(run: &SavedRun) -> String {
-    let operations = paired(&run.events);
-    let ok = statistics::latency_rows(&operations).iter().map(|row| row.ok).sum::<u64>();
-    let first = operations.first().map_or(0, |operation| operation.invoke.time);
-    let last = operations.iter().filter_map(|operation| operation.completion).map(|event| event.time).max();
+    let operations = run.history.ops();
+    let ok = statistics::latency_rows(&run.history).iter().map(|row| row.ok).sum::<u64>();
+    let first = operations.first().map_or(0, |operation| operation.invoke_time);
+    let last = operations.iter().filter_map(|operation| operation.complete_time).max();
     match last.map(|last| last.saturating_sub(first)) {
         Some(ns) if ns > 0 => format!("{:.1}", ok as f64 * 1e9 / ns as f64),
         Some(_) | None => "-".to_owned(),
@@ -114,8 +113,7 @@ fn rate(run: &SavedRun) -> String {
 }
 
 fn gap(run: &SavedRun) -> String {
-    statistics::longest_gap(&paired(&run.events))
-        .map_or("-".to_owned(), |(from, to)| wording::duration(to - from))
+    statistics::longest_gap(&run.history).map_or("-".to_owned(), |(from, to)| wording::duration(to - from))
 }
 
 fn places(runs: &[SavedRun]) -> Markup {

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::page::colour;
 use crate::run::SavedRun;
-use crate::statistics::{Windows, f_name};
+use crate::statistics::{self, Windows};
 use crate::wording::count;
 
 /// The fields of an event in their order; `error` only where there is one.
@@ -52,10 +52,10 @@ struct Fault<'a> {
 type Row = (u64, u64, u64, Option<[u64; 3]>);
 
 /// Writes a run's data as JSON that may stand within a script element.
-pub(super) fn embed(run: &SavedRun, windows: &Windows, end_ns: u64) -> Embedded {
+pub(super) fn embed(run: &SavedRun, windows: &Windows) -> Embedded {
     let frame = Frame {
         fields: FIELDS,
-        end: end_ns,
+        end: statistics::end_ns(&run.history),
         faults: faults(run),
         window: windows.width_ns,
         windows: windows.rows.iter().map(|row| (row.ok, row.info, row.fail, row.ok_ns)).collect(),
@@ -74,7 +74,7 @@ pub(super) fn embed(run: &SavedRun, windows: &Windows, end_ns: u64) -> Embedded 
 fn events(json: &mut String, run: &SavedRun, proof: &[u64]) -> Option<String> {
     let mut first = true;
     let mut left_out: Option<(u64, u64)> = None;
-    for event in &run.events {
+    for event in run.history.events() {
         if json.len() > BYTES_MAX && proof.binary_search(&event.index).is_err() {
             let (number, _) = left_out.get_or_insert((0, event.time));
             *number += 1;
@@ -91,7 +91,7 @@ fn events(json: &mut String, run: &SavedRun, proof: &[u64]) -> Option<String> {
             "The history is too large for one page: {} of {} events, from {} on, are left out of the lanes and \
              of the latency dots. The lines, the tables and the verdicts count them all; history.jsonl holds them.",
             count(number),
-            count(run.events.len() as u64),
+            count(run.history.events().len() as u64),
             crate::wording::moment(since),
         )
     })
@@ -109,7 +109,7 @@ fn push_event(json: &mut String, event: &Event) {
         Process::Actor(name) => text(name),
     };
     let value = value(&event.body);
-    let f = f_name(&event.body);
+    let f = event.body.f();
     json.push_str(&format!("[{},{},{process},{kind},\"{f}\",", event.index, event.time));
     if value.len() > VALUE_BYTES_MAX {
         json.push_str(&text(&format!(

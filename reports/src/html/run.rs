@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crosscheck_models::history::History;
 use crosscheck_models::verdict::Verdict;
 use maud::{Markup, PreEscaped, html};
 
@@ -9,7 +10,7 @@ use super::embedded::{self, Embedded};
 use super::page::{self, badge, colour};
 use super::witness;
 use crate::run::{FaultWindow, JudgedProperty, SavedRun};
-use crate::statistics::{self, LatencyRow, Operation, Windows, paired};
+use crate::statistics::{self, LatencyRow, Windows};
 use crate::wording::{self, count};
 
 const SCRIPT: &str = include_str!("../assets/report.js");
@@ -17,18 +18,16 @@ const SCRIPT: &str = include_str!("../assets/report.js");
 /// The report of one run, as one self-contained HTML file.
 #[must_use]
 pub fn render(run: &SavedRun) -> String {
-    let operations = paired(&run.events);
-    let end_ns = statistics::end_ns(&run.events);
-    let windows = statistics::windows(&operations, end_ns);
-    let embedded = embedded::embed(run, &windows, end_ns);
+    let windows = statistics::windows(&run.history);
+    let embedded = embedded::embed(run, &windows);
     let verdict = run.verdict.verdict;
     let body = html! {
-        (glance(run, &operations))
+        (glance(run))
         main {
             (properties(run))
             (witness::sections(run))
             (timeline(run, &embedded))
-            (latency(&operations, &windows))
+            (latency(&run.history, &windows))
             (faults(&run.faults))
             (replay(run))
         }
@@ -39,7 +38,7 @@ pub fn render(run: &SavedRun) -> String {
 }
 
 /// The verdict in one glance, and what it was found on.
-fn glance(run: &SavedRun, operations: &[Operation<'_>]) -> Markup {
+fn glance(run: &SavedRun) -> Markup {
     let info = &run.info;
     let hits: u64 = run.faults.iter().map(|fault| fault.hits).sum();
     html! {
@@ -54,8 +53,8 @@ fn glance(run: &SavedRun, operations: &[Operation<'_>]) -> Markup {
                 @for (system, version) in &info.versions { (fact(system, version)) }
                 (fact("seed", &info.seed.to_string()))
                 @if let Some(name) = &info.schedule_name { (fact("schedule", name)) }
-                (fact("operations", &count(operations.len() as u64)))
-                (fact("events", &count(run.events.len() as u64)))
+                (fact("operations", &count(run.history.ops().len() as u64)))
+                (fact("events", &count(run.history.events().len() as u64)))
                 (fact("faults", &match run.faults.len() {
                     0 => "none".to_owned(),
                     windows => format!("{}, {}", wording::counted(windows as u64, "window"), wording::counted(hits, "hit")),
@@ -181,7 +180,7 @@ fn legend(faults: &[FaultWindow]) -> Markup {
     }
 }
 
-fn latency(operations: &[Operation<'_>], windows: &Windows) -> Markup {
+fn latency(history: &History, windows: &Windows) -> Markup {
     html! {
         section id="numbers" {
             h2 { "Latency and throughput" }
@@ -189,10 +188,10 @@ fn latency(operations: &[Operation<'_>], windows: &Windows) -> Markup {
                 thead { tr {
                     @for name in ["f", "ok", "fail", "info", "p50", "p90", "p99", "p99.9", "max"] { th scope="col" { (name) } }
                 } }
-                tbody { @for row in statistics::latency_rows(operations) { (latency_row(&row)) } }
+                tbody { @for row in statistics::latency_rows(history) { (latency_row(&row)) } }
             }
             p.faint { "Percentiles are of the ok operations, from invocation to completion." }
-            @if let Some((from, to)) = statistics::longest_gap(operations) {
+            @if let Some((from, to)) = statistics::longest_gap(history) {
                 p { "Longest time without an ok completion: " b { (wording::duration(to - from)) } ", from " (wording::moment(from)) "." }
             }
             details {
