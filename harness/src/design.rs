@@ -100,7 +100,8 @@ pub struct Needs {
 /// Where a design's state lies. The queries name their columns as the history does.
 #[derive(Debug, Clone, Default)]
 pub struct Layout {
-    /// Statements that make the tables, and rows that are there from the start.
+    /// Statements that make the tables, and rows that are there from the start. `{prefix}` stands for what
+    /// [`Ctx::unique`] puts before a name.
     pub ddl: Vec<String>,
     /// Topics, with how many partitions.
     pub topics: Vec<(String, i32)>,
@@ -108,8 +109,7 @@ pub struct Layout {
     pub source_of_truth: Option<String>,
     /// Reads `key, ver, op_id, value, base_ver, delta` of the ledger (the last two may be null).
     pub ledger: Option<String>,
-    /// The ledger's table, whose rows a logical slot shows in commit order; its first two columns are the
-    /// key and the version.
+    /// The ledger's table (with columns `key` and `ver`), whose rows a logical slot shows in commit order.
     pub commit_order_of: Option<String>,
     /// Reads `id, key, ver, op_id, state` of the outbox.
     pub outbox: Option<String>,

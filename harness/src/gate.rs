@@ -299,6 +299,11 @@ impl Gate {
         self.lock().actors.get(actor)?.session.clone()
     }
 
+    /// Whether a database session belongs to an actor's present life.
+    pub fn is_live_session(&self, session: &str) -> bool {
+        self.lock().actors.values().any(|actor| actor.session.as_deref() == Some(session))
+    }
+
     /// How often each actor has found nothing to do.
     pub fn idles(&self) -> BTreeMap<Arc<str>, u64> {
         self.lock().actors.iter().map(|(name, actor)| (name.clone(), actor.idles)).collect()
@@ -341,6 +346,7 @@ impl Actor {
 
     fn end_life(&mut self) -> bool {
         self.answer = None;
+        self.session = None;
         self.at = Whereabouts::Away;
         self.crash.take().is_some_and(|crash| crash.send(()).is_ok())
     }

@@ -2,6 +2,7 @@
 //! every step passes, and the runner that turns a design and a schedule into a history.
 
 pub mod backend;
+pub mod change;
 pub mod context;
 pub mod design;
 pub mod gate;

@@ -1,1 +1,4 @@
-//! placeholder
+//! What is tested: the designs, their ground truth, and how runs of them are judged.
+
+pub mod design;
+pub mod parts;

@@ -74,11 +74,20 @@ pub struct Hits {
     pub detail: String,
 }
 
-/// Asks a server whether a session of its waits for a lock.
+/// Asks a server what a session waits for.
 #[async_trait]
 pub trait LockWaits: Send + Sync {
-    /// Whether the session waits. False where the server cannot tell.
-    async fn waits(&self, session: &str) -> bool;
+    /// What the session waits for; none where it works, or the server cannot tell.
+    async fn waits(&self, session: &str) -> Option<Wait>;
+}
+
+/// What a session waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Wait {
+    /// Locks that these sessions hold.
+    ForSessions(Vec<String>),
+    /// A standby's word that it has the commit.
+    ForStandby,
 }
 
 /// Gives back what a run used: its database, its topics, its slots.

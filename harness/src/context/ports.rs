@@ -154,7 +154,7 @@ impl CachePort {
                 cache.connect().await?
             }
         };
-        let call = args.iter().map(|arg| one_line(arg)).collect::<Vec<_>>().join(" ");
+        let call = args.iter().map(|arg| script_name(arg)).collect::<Vec<_>>().join(" ");
         let answer = self
             .stepper
             .call(System::Cache, &call, |reply| Some(reply_in_words(reply)), async {
@@ -314,8 +314,12 @@ fn not_there(system: System) -> PortError {
     PortError::not_sent(system, "the design did not say that it needs this system")
 }
 
-fn one_line(text: &str) -> String {
-    if text.contains('\n') { shortened(text) } else { text.to_owned() }
+/// A script goes by the comment on its first line, everything else as it is.
+fn script_name(arg: &str) -> &str {
+    match arg.split_once('\n') {
+        Some((first, _)) => first.trim_start_matches("--").trim(),
+        None => arg,
+    }
 }
 
 fn with_params(sql: &str, params: &[SqlValue]) -> String {

@@ -8,6 +8,7 @@ use tokio::time::{Instant, timeout};
 
 use super::client::{Source, work};
 use super::{Inconclusive, Run};
+use crate::backend::Wait;
 use crate::gate::{Decision, StepInfo, StepKind, Whereabouts};
 use crate::operation::Operation;
 use crate::port::System;
@@ -160,6 +161,16 @@ fn stops(until: &Until, step: &StepInfo) -> bool {
     }
 }
 
+/// Whether a session waits for something that only another move ends. A lock whose holder is dead (its
+/// server process has not yet noticed) goes away by itself.
+async fn blocked(run: &Arc<Run>, session: &str) -> bool {
+    match run.arena.lock_waits.waits(session).await {
+        Some(Wait::ForSessions(holders)) => holders.iter().any(|holder| run.gate.is_live_session(holder)),
+        Some(Wait::ForStandby) => true,
+        None => false,
+    }
+}
+
 /// Waits until the actor is held, done, or waits for a lock.
 async fn halt(run: &Arc<Run>, actor: &str) -> Result<Halt, Inconclusive> {
     let deadline = Instant::now() + MOVE_MAX;
@@ -174,7 +185,7 @@ async fn halt(run: &Arc<Run>, actor: &str) -> Result<Halt, Inconclusive> {
         if timeout(ASK_AFTER, changes.changed()).await.is_err() {
             let session = run.gate.session(actor).filter(|_| in_database);
             if let Some(session) = session
-                && run.arena.lock_waits.waits(&session).await
+                && blocked(run, &session).await
             {
                 return Ok(Halt::Blocked);
             }

@@ -8,6 +8,7 @@ use crosscheck_models::history::{CopyRow, EventBody, LedgerRow, LogRow, OutboxRo
 
 use super::Run;
 use crate::backend::{Arena, HarnessError};
+use crate::change::Insert;
 use crate::design::Layout;
 use crate::port::{ConsumerOptions, DatabaseConnection, Row, SqlValue, StartOffset};
 
@@ -16,7 +17,8 @@ pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<Str
     let Some(database) = &arena.direct.database else { return Ok(None) };
     let mut connection = database.connect().await?;
     for statement in &layout.ddl {
-        connection.execute(statement, &[]).await?;
+        let statement = statement.replace("{prefix}", &arena.direct.prefix);
+        connection.execute(&statement, &[]).await?;
     }
     if layout.commit_order_of.is_none() {
         return Ok(None);
@@ -155,19 +157,10 @@ async fn number_by_commit(
     Ok(())
 }
 
-/// Reads `table public.ledger: INSERT: key[text]:'k1' ver[bigint]:3 ..` as test_decoding writes it.
+/// The key and version of a row inserted into the ledger.
 fn inserted(change: &str, table: &str) -> Option<(String, u64)> {
-    let rest = change.strip_prefix("table ")?;
-    let (name, rest) = rest.split_once(": INSERT: ")?;
-    if name.rsplit('.').next()?.trim_matches('"') != table {
-        return None;
-    }
-    let (_, rest) = rest.split_once("]:'")?;
-    // A quote within a text is doubled; keys of ours have none, and others end the reading here.
-    let (key, rest) = rest.split_once('\'')?;
-    let (_, rest) = rest.split_once("]:")?;
-    let digits = rest.split_whitespace().next()?;
-    Some((key.to_owned(), digits.parse().ok()?))
+    let insert = Insert::parse(change).filter(|insert| insert.table == table)?;
+    Some((insert.get("key")?.to_owned(), insert.get("ver")?.parse().ok()?))
 }
 
 async fn log_rows(
@@ -205,18 +198,4 @@ async fn log_rows(
         }
     }
     Ok(rows)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::inserted;
-
-    #[test]
-    fn the_ledger_is_read_from_what_test_decoding_writes() {
-        let change = "table public.ledger: INSERT: key[text]:'k 1' ver[bigint]:3 op_id[text]:'c0-1'";
-        assert_eq!(inserted(change, "ledger"), Some(("k 1".to_owned(), 3)));
-        assert_eq!(inserted(change, "stock"), None);
-        assert_eq!(inserted("table public.ledger: UPDATE: key[text]:'a'", "ledger"), None);
-        assert_eq!(inserted("BEGIN 731", "ledger"), None);
-    }
 }
