@@ -158,6 +158,7 @@
       width: canvas.width / devicePixelRatio,
       height: canvas.height / devicePixelRatio,
       ink: style("--ink"),
+      ground: style("--ground"),
       faint: style("--faint"),
       line: style("--line"),
       alarm: style("--violated"),
@@ -351,9 +352,15 @@
       });
       plot.pen.setLineDash([]);
       if (!last) return;
-      plot.pen.fillStyle = plot.ink;
+      // Side by side, since the lines often end at nearly the same height.
+      const x = Math.min(last.point[0], plot.width - 4) - (2 - which) * 28;
       plot.pen.textAlign = "right";
-      plot.pen.fillText(name, Math.min(last.point[0], plot.width - 4), last.point[1] - 8);
+      plot.pen.strokeStyle = plot.ground;
+      plot.pen.lineWidth = 3;
+      plot.pen.strokeText(name, x, last.point[1] - 8);
+      plot.pen.lineWidth = 1;
+      plot.pen.fillStyle = plot.ink;
+      plot.pen.fillText(name, x, last.point[1] - 8);
     });
   }
 
