@@ -8,6 +8,8 @@
 //! [`check::check`] maps it to one [`verdict::PropertyVerdict`] a [`property::Property`]; each violated
 //! verdict carries a [`verdict::Witness`], which [`verify`] confirms with code of its own.
 
+pub mod check;
 pub mod history;
 pub mod property;
 pub mod verdict;
+pub mod verify;

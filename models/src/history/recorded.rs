@@ -38,13 +38,21 @@ pub struct Note {
 }
 
 /// A final read: the event and its rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, PartialEq)]
 pub struct Final<'h, Row> {
     /// The event that holds it.
     pub event: &'h Event,
     /// All rows that were there.
     pub rows: &'h [Row],
 }
+
+impl<Row> Clone for Final<'_, Row> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<Row> Copy for Final<'_, Row> {}
 
 impl History {
     /// Reads a history from its text. A last line that was torn off by a crash is dropped with a note.

@@ -1,0 +1,38 @@
+//! Items grouped by the number of their key, in one allocation.
+
+/// Groups of items. Within a group the items keep the order in which they came.
+pub(super) struct ByKey<T> {
+    items: Vec<T>,
+    /// Where the group of each key begins; one more for the end.
+    starts: Vec<usize>,
+}
+
+impl<T> ByKey<T> {
+    /// Groups `items` by `key_of`, whose results are below `keys_count`.
+    pub(super) fn group(keys_count: usize, mut items: Vec<T>, key_of: impl Fn(&T) -> u32) -> ByKey<T> {
+        items.sort_by_key(|item| key_of(item));
+        let mut starts = vec![0; keys_count + 1];
+        for item in &items {
+            starts[key_of(item) as usize + 1] += 1;
+        }
+        for key in 0..keys_count {
+            starts[key + 1] += starts[key];
+        }
+        ByKey { items, starts }
+    }
+
+    pub(super) fn get(&self, key: u32) -> &[T] {
+        let key = key as usize;
+        &self.items[self.starts[key]..self.starts[key + 1]]
+    }
+
+    pub(super) fn get_mut(&mut self, key: u32) -> &mut [T] {
+        let key = key as usize;
+        &mut self.items[self.starts[key]..self.starts[key + 1]]
+    }
+
+    /// The groups in the order of keys, empty ones too.
+    pub(super) fn groups(&self) -> impl Iterator<Item = (u32, &[T])> {
+        (0..self.starts.len() as u32 - 1).map(|key| (key, self.get(key)))
+    }
+}

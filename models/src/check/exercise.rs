@@ -1,0 +1,55 @@
+//! Counters that several checkers share: how much of what could go wrong took place.
+
+use std::collections::BTreeSet;
+
+use super::by_key::ByKey;
+use super::finding::Finding;
+use super::index::Index;
+use crate::history::Process;
+
+/// How writes met.
+pub(super) struct Meetings {
+    /// Acknowledged writes that began while another one, of any key, was under way.
+    pub(super) overlapping_writes: u64,
+    /// Acknowledged writes that began while another one of the same key was under way.
+    pub(super) overlapping_writes_per_key: u64,
+    /// Whether more than one process wrote: a single writer has nothing to race with.
+    pub(super) has_several_writers: bool,
+}
+
+pub(super) fn meetings(index: &Index<'_>) -> Meetings {
+    let mut spans: Vec<(u32, u64, u64)> = Vec::new();
+    let mut writers: BTreeSet<&Process> = BTreeSet::new();
+    for (op, item) in index.acknowledged() {
+        writers.insert(&op.process);
+        if let (Some(key), Some(end)) = (index.key_number(&item.key), op.complete_time) {
+            spans.push((key, op.invoke_time, end));
+        }
+    }
+    spans.sort_unstable_by_key(|(_, from, to)| (*from, *to));
+    let overlapping_writes = overlaps(&spans);
+    let by_key = ByKey::group(index.keys.len(), spans, |(key, ..)| *key);
+    Meetings {
+        overlapping_writes,
+        overlapping_writes_per_key: by_key.groups().map(|(_, spans)| overlaps(spans)).sum(),
+        has_several_writers: writers.len() > 1,
+    }
+}
+
+/// How many spans, in order of their beginnings, begin before all earlier ones have ended.
+fn overlaps(spans: &[(u32, u64, u64)]) -> u64 {
+    let mut last_end = 0;
+    let mut count = 0;
+    for (_, from, to) in spans {
+        count += u64::from(*from < last_end);
+        last_end = last_end.max(*to);
+    }
+    count
+}
+
+/// Counts commits, and the keys that have more than one version.
+pub(super) fn count_commits(finding: &mut Finding, index: &Index<'_>) {
+    let several = index.versions().groups().filter(|(_, versions)| versions.len() > 1).count();
+    finding.count("committed_writes", index.commits.len() as u64);
+    finding.count("keys_with_several_versions", several as u64);
+}

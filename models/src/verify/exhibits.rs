@@ -1,0 +1,138 @@
+//! The events and rows that a witness names, by their kind.
+
+use crate::history::{
+    CopyRow, Deliver, Effect, Event, EventBody, History, LedgerRow, Operation, SotRow, Step,
+};
+use crate::verdict::Witness;
+
+/// What the witness puts forward, in the order of the history.
+pub(super) struct Exhibits<'h> {
+    pub(super) history: &'h History,
+    pub(super) ops: Vec<&'h Operation>,
+    pub(super) received: Vec<Received<'h>>,
+    pub(super) effects: Vec<(&'h Event, &'h Effect)>,
+    pub(super) steps: Vec<(&'h Event, &'h Step)>,
+    pub(super) sot_rows: Vec<&'h SotRow>,
+    pub(super) ledger_rows: Vec<&'h LedgerRow>,
+    pub(super) copy_rows: Vec<&'h CopyRow>,
+}
+
+/// An event that came out of the pipeline: received live, or found in the log.
+#[derive(Clone, Copy)]
+pub(super) struct Received<'h> {
+    pub(super) said: &'h Deliver,
+    /// The event of the live receipt; `None` for a row of the log.
+    pub(super) live: Option<&'h Event>,
+}
+
+impl<'h> Exhibits<'h> {
+    pub(super) fn of(history: &'h History, witness: &Witness) -> Result<Self, String> {
+        let mut shown = Exhibits {
+            history,
+            ops: Vec::new(),
+            received: Vec::new(),
+            effects: Vec::new(),
+            steps: Vec::new(),
+            sot_rows: Vec::new(),
+            ledger_rows: Vec::new(),
+            copy_rows: Vec::new(),
+        };
+        for index in &witness.events {
+            let event = usize::try_from(*index).ok().and_then(|at| history.events().get(at));
+            let event = event.ok_or_else(|| format!("it names event {index}, which is not there"))?;
+            shown.take_event(event);
+        }
+        for (index, row) in &witness.rows {
+            if !witness.events.contains(index) {
+                return Err(format!("it names a row of event {index}, but not the event"));
+            }
+            shown.take_row(*index, *row)?;
+        }
+        let is_named = |op: &Operation| op.event_indexes().all(|index| witness.events.contains(&index));
+        let (Some(first), Some(last)) = (witness.events.iter().min(), witness.events.iter().max()) else {
+            return Ok(shown);
+        };
+        let near = history.ops().iter().filter(|op| (*first..=*last).contains(&op.invoke_index));
+        shown.ops = near.filter(|op| is_named(op)).collect();
+        Ok(shown)
+    }
+
+    fn take_event(&mut self, event: &'h Event) {
+        match &event.body {
+            EventBody::Deliver(said) => self.received.push(Received { said, live: Some(event) }),
+            EventBody::Effect(effect) => self.effects.push((event, effect)),
+            EventBody::Step(step) => self.steps.push((event, step)),
+            EventBody::Write(_)
+            | EventBody::Read(_)
+            | EventBody::Txn(_)
+            | EventBody::FinalSot(_)
+            | EventBody::FinalLedger(_)
+            | EventBody::FinalLog(_)
+            | EventBody::FinalCache(_)
+            | EventBody::FinalOutbox(_) => {}
+        }
+    }
+
+    fn take_row(&mut self, index: u64, row: usize) -> Result<(), String> {
+        let missing = || format!("it names row {row} of event {index}, which is not there");
+        let event = usize::try_from(index).ok().and_then(|at| self.history.events().get(at));
+        match event.map(|event| &event.body) {
+            Some(EventBody::FinalSot(rows)) => self.sot_rows.push(rows.get(row).ok_or_else(missing)?),
+            Some(EventBody::FinalLedger(rows)) => self.ledger_rows.push(rows.get(row).ok_or_else(missing)?),
+            Some(EventBody::FinalCache(rows)) => self.copy_rows.push(rows.get(row).ok_or_else(missing)?),
+            Some(EventBody::FinalLog(rows)) => {
+                let said = rows.get(row).ok_or_else(missing)?;
+                self.received.push(Received { said, live: None });
+            }
+            _ => return Err(missing()),
+        }
+        Ok(())
+    }
+
+    /// Whether any live receipt was recorded.
+    pub(super) fn has_live(&self) -> bool {
+        self.history.delivers().next().is_some()
+    }
+
+    /// All that came out: the live receipts, or where there are none, the log.
+    pub(super) fn all_received(&self) -> Vec<Received<'h>> {
+        if self.has_live() {
+            return self
+                .history
+                .delivers()
+                .map(|(event, said)| Received { said, live: Some(event) })
+                .collect();
+        }
+        let log = self.history.final_log().map(|log| log.rows).unwrap_or_default();
+        log.iter().map(|said| Received { said, live: None }).collect()
+    }
+}
+
+impl Received<'_> {
+    /// Both came to the same consumer, or lie in the same partition.
+    pub(super) fn is_in_lane_of(&self, other: &Received<'_>) -> bool {
+        match (self.live, other.live) {
+            (Some(a), Some(b)) => a.process == b.process,
+            (None, None) => {
+                self.said.topic == other.said.topic && self.said.partition == other.said.partition
+            }
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    pub(super) fn is_before(&self, other: &Received<'_>) -> bool {
+        match (self.live, other.live) {
+            (Some(a), Some(b)) => (a.time, a.index) < (b.time, b.index),
+            (None, None) => self.said.offset < other.said.offset,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+
+    pub(super) fn is_same_event_as(&self, other: &Received<'_>) -> bool {
+        match (&self.said.event_id, &other.said.event_id) {
+            (Some(a), Some(b)) => a == b,
+            (None, None) => self.said.op_id == other.said.op_id && self.said.key == other.said.key,
+            (Some(_), None) | (None, Some(_)) => false,
+        }
+    }
+}

@@ -1,0 +1,5 @@
+//! The checkers against planted histories.
+
+mod history_text;
+mod planted;
+mod witness_laws;
