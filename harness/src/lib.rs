@@ -11,3 +11,4 @@ pub mod port;
 pub mod recorder;
 pub mod runner;
 pub mod schedule;
+pub mod system;

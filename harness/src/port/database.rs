@@ -43,14 +43,14 @@ pub struct Notification {
 
 /// A parameter of a statement, or a column of a row.
 ///
-/// Types without a case of their own (`xid8`, `pg_lsn`, `uuid`, `jsonb`, ..) go both ways as their text.
+/// Types without a case of their own (`pg_lsn`, `uuid`, `jsonb`, ..) go both ways as their text.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum SqlValue {
     /// SQL's null.
     Null,
     /// `boolean`.
     Bool(bool),
-    /// `smallint`, `integer`, `bigint`.
+    /// `smallint`, `integer`, `bigint`, and the counters `oid`, `xid`, `xid8`.
     Int(i64),
     /// `text` and everything that goes as its text.
     Text(String),

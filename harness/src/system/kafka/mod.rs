@@ -1,0 +1,108 @@
+//! The broker port on Kafka (and what speaks its protocol), by librdkafka.
+//!
+//! librdkafka is a client of its own threads: it connects when it needs to and reconnects by itself, as in
+//! every service that uses it. Opening a producer or a consumer therefore succeeds without a broker. What
+//! may block (creating, destroying, synchronous calls) is kept off the async runtime.
+
+mod consumer;
+mod failure;
+mod producer;
+mod topic;
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use rdkafka::ClientConfig;
+use rdkafka::client::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::ConsumerContext;
+use rdkafka::error::KafkaError;
+
+use crate::port::{Broker, Consumer, ConsumerOptions, PortError, Producer, ProducerOptions, System};
+use consumer::KafkaConsumer;
+use producer::KafkaProducer;
+
+pub use topic::{create_topic, delete_topic, read_topic};
+
+/// How long a call of administration, a commit or a question for an offset may take.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// A Kafka cluster.
+#[derive(Debug, Clone)]
+pub struct KafkaBroker {
+    bootstrap: SocketAddr,
+}
+
+impl KafkaBroker {
+    /// The cluster that the broker at that address belongs to. The addresses that its brokers advertise are
+    /// those that are talked to, so a proxy has to be what they advertise.
+    pub fn new(bootstrap: SocketAddr) -> Self {
+        KafkaBroker { bootstrap }
+    }
+}
+
+#[async_trait]
+impl Broker for KafkaBroker {
+    async fn producer(&self, options: &ProducerOptions) -> Result<Box<dyn Producer>, PortError> {
+        Ok(Box::new(KafkaProducer::open(self.bootstrap, options).await?))
+    }
+
+    async fn consumer(&self, options: &ConsumerOptions) -> Result<Box<dyn Consumer>, PortError> {
+        Ok(Box::new(KafkaConsumer::open(self.bootstrap, options).await?))
+    }
+}
+
+/// Keeps librdkafka's logs and global errors to itself: what concerns a call comes back from the call, and
+/// standard error belongs to the command line.
+#[derive(Debug, Clone, Copy)]
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
+
+    fn error(&self, _error: KafkaError, _reason: &str) {}
+}
+
+impl ConsumerContext for Quiet {}
+
+/// What every client has set. Reconnecting is quick so that a healed fault is noticed soon; no other
+/// default of librdkafka that a guarantee rests on is touched here.
+fn client_config(bootstrap: SocketAddr) -> ClientConfig {
+    let mut config = ClientConfig::new();
+    config.set_log_level(RDKafkaLogLevel::Emerg);
+    for (key, value) in [
+        ("client.id", "crosscheck"),
+        ("broker.address.family", if bootstrap.is_ipv4() { "v4" } else { "v6" }),
+        ("socket.nagle.disable", "true"),
+        ("socket.connection.setup.timeout.ms", "2000"),
+        ("reconnect.backoff.ms", "10"),
+        ("reconnect.backoff.max.ms", "200"),
+        ("retry.backoff.ms", "20"),
+        ("retry.backoff.max.ms", "200"),
+        ("topic.metadata.refresh.fast.interval.ms", "50"),
+        ("enable.metrics.push", "false"),
+    ] {
+        config.set(key, value);
+    }
+    config.set("bootstrap.servers", bootstrap.to_string());
+    config
+}
+
+/// Runs what blocks beside the async runtime.
+async fn blocking<T: Send + 'static>(
+    call: impl FnOnce() -> Result<T, PortError> + Send + 'static,
+) -> Result<T, PortError> {
+    match tokio::task::spawn_blocking(call).await {
+        Ok(result) => result,
+        Err(stopped) => Err(PortError::unknown(System::Broker, format!("the call was stopped: {stopped}"))),
+    }
+}
+
+/// Destroys a client on a thread of its own: librdkafka joins its threads then, and a consumer leaves its
+/// group. A runtime that shuts down does not wait for it.
+fn aside(destroy: impl FnOnce() + Send + 'static) {
+    let thread = std::thread::Builder::new().name("kafka-destroy".to_owned());
+    // Without a thread to be had the closure is dropped here, and the client with it: that only takes longer.
+    let _ = thread.spawn(destroy);
+}
