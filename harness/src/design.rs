@@ -29,7 +29,12 @@ pub trait Design: Send + Sync + 'static {
     /// What it claims. Only claims make a verdict; other violations are notes.
     fn claims(&self) -> Vec<Property>;
 
-    /// The faults that it claims to survive, by id.
+    /// Whether clients publish to the broker themselves.
+    fn clients_publish(&self) -> bool {
+        false
+    }
+
+    /// The faults that it claims to survive, by id; `app-crash@relay` for one actor or link only.
     fn faults(&self) -> Vec<&'static str> {
         vec!["app-crash"]
     }

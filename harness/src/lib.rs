@@ -7,6 +7,7 @@ pub mod context;
 pub mod design;
 pub mod gate;
 pub mod operation;
+pub mod plan;
 pub mod port;
 pub mod recorder;
 pub mod runner;

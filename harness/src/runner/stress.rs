@@ -1,6 +1,7 @@
 //! Plays a stress schedule: clients under generated load, and faults in their windows.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use rand::RngExt;
@@ -20,6 +21,7 @@ const REST_MAX: Duration = Duration::from_secs(40);
 pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(), Inconclusive> {
     let start = Instant::now();
     let end = start + Duration::from_millis(stress.time_ms);
+    let over = Arc::new(AtomicBool::new(false));
     let slots = stress.workload.clients;
     let mut clients = JoinSet::new();
     for slot in 0..slots {
@@ -29,7 +31,7 @@ pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(
             generator: Generator::new(seed, slot, &stress.workload),
             due: start + gap.unwrap_or_default().mul_f64(slot as f64 / slots as f64),
             gap,
-            end,
+            over: over.clone(),
         };
         clients.spawn(work(run.clone(), slot, slots, source));
     }
@@ -39,9 +41,10 @@ pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(
         let played = play_window(run, window, seed, number, slots).await;
         verdict = verdict.and(played);
     }
-    let rested = timeout(end.saturating_duration_since(Instant::now()) + REST_MAX, async {
-        while clients.join_next().await.is_some() {}
-    });
+    // Load goes on until the last fault is healed, however long that took.
+    sleep_until(end).await;
+    over.store(true, Ordering::Relaxed);
+    let rested = timeout(REST_MAX, async { while clients.join_next().await.is_some() {} });
     if rested.await.is_err() {
         return Err(Inconclusive("a client did not finish its last operation".to_owned()));
     }
@@ -53,16 +56,16 @@ struct Generated {
     generator: Generator,
     due: Instant,
     gap: Option<Duration>,
-    end: Instant,
+    over: Arc<AtomicBool>,
 }
 
 impl Source for Generated {
     fn next(&mut self) -> Option<(Duration, Operation)> {
-        let now = Instant::now();
-        let wait = self.due.saturating_duration_since(now);
-        if now + wait >= self.end {
+        if self.over.load(Ordering::Relaxed) {
             return None;
         }
+        let now = Instant::now();
+        let wait = self.due.saturating_duration_since(now);
         self.due = self.due.max(now) + self.gap.unwrap_or_default();
         Some((wait, self.generator.next_operation()))
     }

@@ -54,6 +54,10 @@ impl Design for DualWriteDbThenQueue {
         Needs { db: true, broker: true, cache: false }
     }
 
+    fn clients_publish(&self) -> bool {
+        true
+    }
+
     fn claims(&self) -> Vec<Property> {
         vec![
             Property::NoGhost,
@@ -72,8 +76,14 @@ impl Design for DualWriteDbThenQueue {
 
     fn faults(&self) -> Vec<&'static str> {
         match self.writers {
-            Writers::Many => vec!["app-crash", "app-pause", "broker-cut", "broker-refuse", "broker-reset"],
-            Writers::One(_) => vec!["app-crash", "app-pause"],
+            Writers::Many => vec![
+                "app-crash@client",
+                "app-pause@client",
+                "broker-cut@client",
+                "broker-refuse@client",
+                "broker-reset@client",
+            ],
+            Writers::One(_) => vec!["app-crash@client", "app-pause@client"],
         }
     }
 

@@ -41,6 +41,10 @@ impl Design for DualWritePublishInTxn {
         Needs { db: true, broker: true, cache: false }
     }
 
+    fn clients_publish(&self) -> bool {
+        true
+    }
+
     fn claims(&self) -> Vec<Property> {
         vec![
             Property::NoGhost,
@@ -58,7 +62,7 @@ impl Design for DualWritePublishInTxn {
     }
 
     fn faults(&self) -> Vec<&'static str> {
-        vec!["db-cut-replies", "db-reset", "broker-cut"]
+        vec!["db-cut-replies@client", "db-reset@client", "broker-cut@client"]
     }
 
     fn layout(&self) -> Layout {

@@ -63,7 +63,7 @@ impl Design for OutboxPollFlagSingle {
     fn faults(&self) -> Vec<&'static str> {
         match self.marks {
             Marks::AfterPublish => outbox::FAULTS.to_vec(),
-            Marks::BeforePublish => vec!["app-crash", "app-pause"],
+            Marks::BeforePublish => vec!["app-crash@relay", "app-crash@client", "app-pause"],
         }
     }
 
