@@ -114,26 +114,26 @@ pub(crate) async fn a_dropped_consumer_commits_nothing_by_itself(servers: Server
     let (broker, topic) = (KafkaBroker::new(servers.kafka), fresh("t"));
     create_topic(servers.kafka, &topic, 1).await?;
     let mut producer = broker.producer(&safe()).await?;
-    produce(producer.as_mut(), &topic, &["0", "1"]).await?;
+    produce(producer.as_mut(), &topic, &["0", "1", "2"]).await?;
     let options = ConsumerOptions { auto_commit: true, ..group(&topic) };
-    for _life in 0..2 {
-        // Well within the five seconds after which the background commits.
+    for _life in 0..3 {
+        // Well within the five seconds after which the background commits, and with a message left over.
         let mut consumer = broker.consumer(&options).await?;
         consumer.subscribe(&[&topic]).await?;
         assert_eq!(payloads(&take(consumer.as_mut(), 2).await?), ["0", "1"]);
     }
     let mut consumer = broker.consumer(&options).await?;
     consumer.subscribe(&[&topic]).await?;
-    take(consumer.as_mut(), 2).await?;
+    take(consumer.as_mut(), 3).await?;
     let committed = Instant::now() + Duration::from_secs(6);
     while Instant::now() < committed {
         assert_eq!(consumer.poll(Duration::from_millis(500), 10).await?, []);
     }
     drop(consumer);
-    produce(producer.as_mut(), &topic, &["2"]).await?;
+    produce(producer.as_mut(), &topic, &["3"]).await?;
     let mut consumer = broker.consumer(&options).await?;
     consumer.subscribe(&[&topic]).await?;
-    assert_eq!(payloads(&take(consumer.as_mut(), 1).await?), ["2"], "the background committed the others");
+    assert_eq!(payloads(&take(consumer.as_mut(), 1).await?), ["3"], "the background committed the others");
     delete_topic(servers.kafka, &topic).await
 }
 

@@ -44,6 +44,9 @@ impl KafkaConsumer {
             ("auto.offset.reset", start(options.start)),
             ("isolation.level", "read_committed"),
             ("enable.partition.eof", "false"),
+            // Stored by `poll` instead: closing a consumer polls what is left in its queue, and what it
+            // polls would be stored and committed though nobody has seen it.
+            ("enable.auto.offset.store", "false"),
             ("allow.auto.create.topics", "false"),
             ("fetch.wait.max.ms", "20"),
             ("fetch.error.backoff.ms", "20"),
@@ -71,6 +74,15 @@ impl KafkaConsumer {
 
     fn client(&self) -> &Arc<StreamConsumer<Quiet>> {
         self.client.as_ref().expect("the client is only taken by drop")
+    }
+
+    /// Hands a message's offset to the commits of the background, as librdkafka does by default when it hands
+    /// over the message.
+    fn store(&self, message: &Message) {
+        if self.auto_commit {
+            // Fails where the partition has been taken away meanwhile: its next owner reads the message again.
+            let _ = self.client().store_offset(&message.topic, message.partition, message.offset);
+        }
     }
 
     fn need_group(&self, what: &str) -> Result<(), PortError> {
@@ -147,6 +159,7 @@ impl Consumer for KafkaConsumer {
             self.at_hand(&mut messages, max);
         }
         for message in &messages {
+            self.store(message);
             if let Some(next) = self.assigned.get_mut(&(message.topic.clone(), message.partition)) {
                 *next = message.offset + 1;
             }
