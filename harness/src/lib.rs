@@ -6,6 +6,7 @@ pub mod change;
 pub mod context;
 pub mod design;
 pub mod gate;
+pub mod judge;
 pub mod operation;
 pub mod plan;
 pub mod port;

@@ -1,4 +1,5 @@
 //! What is tested: the designs, their ground truth, and how runs of them are judged.
 
 pub mod design;
+pub mod ground_truth;
 pub mod parts;

@@ -19,6 +19,11 @@ pub trait Backend: Send + Sync {
     /// What runs there, by the servers' own word.
     fn versions(&self) -> BTreeMap<String, String>;
 
+    /// The servers' logs.
+    fn logs(&self) -> Vec<(String, std::path::PathBuf)> {
+        Vec::new()
+    }
+
     /// Makes a database, topics and a key prefix for one run. `tag` is unique among runs.
     ///
     /// # Errors

@@ -35,10 +35,31 @@ pub struct RunRecord {
     pub counters: BTreeMap<String, u64>,
     /// Actors that stood still at the end without being done.
     pub stuck: Vec<String>,
-    /// Why nothing can be concluded from this run, if that is so.
-    pub unknown: Option<String>,
+    /// Why less can be concluded from this run than from another, if that is so.
+    pub doubt: Doubt,
     /// How long it took.
     pub seconds: f64,
+}
+
+/// A doubt about a whole run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Doubt {
+    /// None.
+    None,
+    /// Not everything took place: a fault that did not take, a schedule that stalled. What was seen counts.
+    Incomplete(String),
+    /// Something still moved when the drain was given up: what is missing may only be late.
+    StillMoving(String),
+}
+
+impl Doubt {
+    /// The reason, where there is one.
+    pub fn reason(&self) -> Option<&str> {
+        match self {
+            Doubt::None => None,
+            Doubt::Incomplete(reason) | Doubt::StillMoving(reason) => Some(reason),
+        }
+    }
 }
 
 /// A fault that a run had.
@@ -119,38 +140,38 @@ pub async fn run(
         .map_err(|e| HarnessError::failed(e.to_string()))?
         .map_err(|e| HarnessError::failed(format!("write the history {}: {e}", path.display())))?;
     closer.close().await;
-    let (stuck, unknown) = ended?;
+    let (stuck, doubt) = ended?;
     let seconds = clock.now_ns() as f64 / 1e9;
-    Ok(RunRecord { header, events, faults, counters, stuck, unknown, seconds })
+    Ok(RunRecord { header, events, faults, counters, stuck, doubt, seconds })
 }
 
-/// Drains, stops the services and reads what is left. Returns who is stuck, and why the run says nothing.
+/// Drains, stops the services and reads what is left. Returns who is stuck, and what is doubtful.
 async fn finish(
     run: &Arc<Run>,
     services: JoinSet<()>,
     load: Result<(), Inconclusive>,
     layout: &crate::design::Layout,
     slot: Option<&str>,
-) -> Result<(Vec<String>, Option<String>), HarnessError> {
-    let mut unknown = load.err().map(|Inconclusive(reason)| reason);
+) -> Result<(Vec<String>, Doubt), HarnessError> {
     run.heal_what_is_left().await;
     run.gate.set_free();
-    let mut stuck = Vec::new();
-    match drain::wait(run).await {
-        drain::Drained::Quiet => {}
-        drain::Drained::Stuck(names) => stuck = names,
-        drain::Drained::Moving(names) => {
-            let reason = format!("still moving at the end of the drain: {}", names.join(", "));
-            unknown.get_or_insert(reason);
-        }
-    }
+    let drained = drain::wait(run).await;
     service::stop(services).await;
     finals::read(run, layout, slot).await?;
     let failed = run.lock_faults().iter().find(|fault| !fault.took).cloned();
-    if let Some(fault) = failed {
-        unknown.get_or_insert(format!("fault {} did not take: {}", fault.on.fault, fault.detail));
-    }
-    Ok((stuck, unknown))
+    let incomplete = load
+        .err()
+        .map(|Inconclusive(reason)| reason)
+        .or_else(|| failed.map(|fault| format!("fault {} did not take: {}", fault.on.fault, fault.detail)));
+    let doubt = incomplete.map_or(Doubt::None, Doubt::Incomplete);
+    Ok(match drained {
+        drain::Drained::Quiet => (Vec::new(), doubt),
+        drain::Drained::Stuck(names) => (names, doubt),
+        drain::Drained::Moving(names) => {
+            let reason = format!("still moving at the end of the drain: {}", names.join(", "));
+            (Vec::new(), Doubt::StillMoving(reason))
+        }
+    })
 }
 
 /// Why nothing can be concluded from a run.

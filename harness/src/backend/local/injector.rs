@@ -1,0 +1,239 @@
+//! The faults of the local backend: signals to server processes, faults of the proxies on the links, and what
+//! can be asked of the servers themselves.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::arena::Proxies;
+use super::{Server, ServerSet};
+use crate::backend::{HarnessError, Hits, Injector};
+use crate::design::Role;
+use crate::port::{Database, System};
+use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats, Way};
+use crate::schedule::FaultOn;
+use crate::system::postgres::PostgresDatabase;
+
+const LATENCY_MS: u64 = 40;
+const JITTER_MS: u64 = 20;
+const BYTES_PER_S: u64 = 40_000;
+const SLICE_BYTES: usize = 7;
+
+/// How long an answer to a ping is waited for.
+const PING: Duration = Duration::from_secs(2);
+
+/// How often a server is asked whether it is back.
+const BACK_TRIES: usize = 10;
+
+/// Injects faults into one set of servers.
+pub(super) struct LocalInjector {
+    set: Arc<ServerSet>,
+    proxies: Arc<Proxies>,
+    admin: Option<PostgresDatabase>,
+    /// What the proxies had counted when a fault of theirs began.
+    before: Mutex<BTreeMap<(FaultOn, String), ProxyStats>>,
+}
+
+/// A fault as its id spells it.
+enum Kind {
+    Link(System, NetFault),
+    Crash(System),
+    Restart(System),
+    Pause(System),
+    SyncWait,
+    Flush,
+}
+
+impl LocalInjector {
+    pub(super) fn new(set: Arc<ServerSet>, proxies: Arc<Proxies>, admin: Option<PostgresDatabase>) -> Self {
+        LocalInjector { set, proxies, admin, before: Mutex::default() }
+    }
+
+    fn server(&self, system: System) -> Result<&Server, HarnessError> {
+        let server = match system {
+            System::Db => self.set.postgres(),
+            System::Cache => self.set.redis_cache(),
+            System::Broker => self.set.kafka(),
+            System::App => None,
+        };
+        server.ok_or_else(|| HarnessError::failed(format!("this run has no {system}")))
+    }
+
+    fn links(&self, system: System, on: &FaultOn) -> Result<Vec<&Proxy>, HarnessError> {
+        let links: Vec<&Proxy> = self
+            .proxies
+            .iter()
+            .filter(|((of, role), _)| *of == system && on.of.as_deref().is_none_or(|name| role_is(*role, name)))
+            .map(|(_, proxy)| proxy)
+            .collect();
+        if links.is_empty() {
+            let of = on.of.as_deref().unwrap_or("anybody");
+            return Err(HarnessError::failed(format!("there is no link of {of} to the {system}")));
+        }
+        Ok(links)
+    }
+
+    async fn cut_link(&self, on: &FaultOn, system: System, fault: NetFault) -> Result<(), HarnessError> {
+        for proxy in self.links(system, on)? {
+            self.note(on, proxy);
+            proxy.inject(fault);
+            proxy.verify().await.map_err(|reason| HarnessError::failed(format!("{}: {reason}", proxy.name())))?;
+        }
+        Ok(())
+    }
+
+    fn note(&self, on: &FaultOn, proxy: &Proxy) {
+        let mut before = self.before.lock().expect("no code panics while it holds the counters");
+        before.insert((on.clone(), proxy.name().to_owned()), proxy.stats());
+    }
+
+    fn heal_link(&self, on: &FaultOn, system: System, fault: NetFault) -> Result<Hits, HarnessError> {
+        let mut hits = Hits::default();
+        let mut details = Vec::new();
+        for proxy in self.links(system, on)? {
+            // Counted before the heal and after: a heal resets what a cut held.
+            proxy
+                .heal_only(&fault, HealMode::Reset)
+                .map_err(|error| HarnessError::failed(error.to_string()))?;
+            let before = self
+                .before
+                .lock()
+                .expect("no code panics while it holds the counters")
+                .remove(&(on.clone(), proxy.name().to_owned()))
+                .unwrap_or_default();
+            let (count, detail) = hits_of(&before, &proxy.stats());
+            hits.count += count;
+            if count > 0 {
+                details.push(format!("{}: {detail}", proxy.name()));
+            }
+        }
+        hits.detail = details.join("; ");
+        Ok(hits)
+    }
+
+    async fn set_standby(&self, name: &str) -> Result<(), HarnessError> {
+        let admin = self.admin.as_ref().ok_or_else(|| HarnessError::failed("this run has no database"))?;
+        let mut connection = admin.connect().await?;
+        connection.execute(&format!("ALTER SYSTEM SET synchronous_standby_names = '{name}'"), &[]).await?;
+        connection.query("SELECT pg_reload_conf()", &[]).await?;
+        for _ in 0..200 {
+            // Each session takes up the change at its own next command.
+            let mut probe = admin.connect().await?;
+            let row = probe.query("SHOW synchronous_standby_names", &[]).await?;
+            if row.first().map(|row| row.text("synchronous_standby_names")).transpose()? == Some(name) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        Err(HarnessError::failed("PostgreSQL did not take up synchronous_standby_names"))
+    }
+
+    async fn back(&self, system: System) -> Result<Hits, HarnessError> {
+        let server = self.server(system)?;
+        for _ in 0..BACK_TRIES {
+            if server.ping(PING).await.is_ok() {
+                return Ok(Hits { count: 1, detail: format!("{} is back", server.kind()) });
+            }
+        }
+        Err(HarnessError::failed(format!("{} does not come back", server.kind())))
+    }
+}
+
+#[async_trait]
+impl Injector for LocalInjector {
+    async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError> {
+        match kind(on)? {
+            Kind::Link(system, fault) => self.cut_link(on, system, fault).await,
+            Kind::Crash(system) => self.server(system)?.kill().await.map_err(failed),
+            Kind::Restart(system) => self.server(system)?.stop().await.map_err(failed),
+            Kind::Pause(system) => self.server(system)?.pause().await.map_err(failed),
+            Kind::SyncWait => self.set_standby("nobody").await,
+            Kind::Flush => {
+                let cache = crate::system::redis::RedisCache::new(self.server(System::Cache)?.addr());
+                let mut connection = crate::port::Cache::connect(&cache).await?;
+                connection.command(&["FLUSHALL"]).await?;
+                Ok(())
+            }
+        }
+    }
+
+    async fn heal(&self, on: &FaultOn) -> Result<Hits, HarnessError> {
+        match kind(on)? {
+            Kind::Link(system, fault) => self.heal_link(on, system, fault),
+            Kind::Crash(system) | Kind::Restart(system) => {
+                self.server(system)?.start().await.map_err(failed)?;
+                self.back(system).await
+            }
+            Kind::Pause(system) => {
+                self.server(system)?.resume().await.map_err(failed)?;
+                self.back(system).await
+            }
+            Kind::SyncWait => {
+                self.set_standby("").await?;
+                Ok(Hits { count: 1, detail: "commits waited for a standby that is not there".to_owned() })
+            }
+            Kind::Flush => Ok(Hits { count: 1, detail: "the cache was emptied".to_owned() }),
+        }
+    }
+}
+
+fn failed(error: impl std::fmt::Display) -> HarnessError {
+    HarnessError::failed(error.to_string())
+}
+
+fn role_is(role: Role, name: &str) -> bool {
+    role.id() == name
+}
+
+fn kind(on: &FaultOn) -> Result<Kind, HarnessError> {
+    let unknown = || HarnessError::failed(format!("the local backend has no fault {}", on.fault));
+    let (word, rest) = on.fault.split_once('-').ok_or_else(unknown)?;
+    let system = match word {
+        "db" => System::Db,
+        "cache" => System::Cache,
+        "broker" => System::Broker,
+        _ => return Err(unknown()),
+    };
+    let link = |fault| Ok(Kind::Link(system, fault));
+    match rest {
+        "crash" => Ok(Kind::Crash(system)),
+        "restart" => Ok(Kind::Restart(system)),
+        "pause" => Ok(Kind::Pause(system)),
+        "sync-wait" if system == System::Db => Ok(Kind::SyncWait),
+        "flush" if system == System::Cache => Ok(Kind::Flush),
+        "cut" => link(NetFault::CutBoth),
+        "cut-requests" => link(NetFault::CutRequests),
+        "cut-replies" => link(NetFault::CutReplies),
+        "refuse" => link(NetFault::Refuse),
+        "reset" => link(NetFault::Reset),
+        "latency" => link(NetFault::Latency { delay_ms: LATENCY_MS, jitter_ms: JITTER_MS, way: Way::Both }),
+        "bandwidth" => link(NetFault::Bandwidth { bytes_per_s: BYTES_PER_S, way: Way::Both }),
+        "slice" => link(NetFault::Slice { max_bytes: SLICE_BYTES, gap_ms: 1, way: Way::Both }),
+        _ => Err(unknown()),
+    }
+}
+
+/// What a fault of a link hit: connections that it reset or turned away, bytes that it held, chunks that it
+/// made wait.
+fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
+    let reset = after.reset_by_fault - before.reset_by_fault;
+    let turned_away = after.without_upstream - before.without_upstream;
+    let held = after.requests.held_bytes - before.requests.held_bytes + after.replies.held_bytes
+        - before.replies.held_bytes;
+    let delayed = after.requests.delayed_chunks - before.requests.delayed_chunks
+        + after.replies.delayed_chunks
+        - before.replies.delayed_chunks;
+    let parts: Vec<String> = [
+        (reset, "connections reset"),
+        (turned_away, "connections turned away"),
+        (held, "bytes held"),
+        (delayed, "chunks delayed"),
+    ]
+    .into_iter()
+    .filter(|(count, _)| *count > 0)
+    .map(|(count, what)| format!("{count} {what}"))
+    .collect();
+    (reset + turned_away + held + delayed, parts.join(", "))
+}
