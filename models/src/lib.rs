@@ -11,5 +11,6 @@
 pub mod check;
 pub mod history;
 pub mod property;
+pub mod story;
 pub mod verdict;
 pub mod verify;

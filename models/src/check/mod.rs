@@ -5,6 +5,7 @@
 
 use crate::history::History;
 use crate::property::Property;
+use crate::story;
 use crate::verdict::{PropertyVerdict, Verdict, Witness};
 use crate::verify;
 use finding::{Finding, Found};
@@ -150,12 +151,12 @@ fn judge(index: &Index<'_>, property: Property, options: &Options) -> PropertyVe
             Finding::unknown(format!("{property} has no checker yet"))
         }
     };
-    verdict_of(finding, property)
+    verdict_of(finding, property, index.history)
 }
 
-fn verdict_of(finding: Finding, property: Property) -> PropertyVerdict {
+fn verdict_of(finding: Finding, property: Property, history: &History) -> PropertyVerdict {
     let Finding { violations, first, counters, required, undecided } = finding;
-    let witness = first.map(|found| witness_of(found, property));
+    let witness = first.map(|found| witness_of(found, property, history));
     let verdict = match (&witness, &undecided) {
         (Some(_), _) => Verdict::Violated,
         (None, Some(_)) => Verdict::Unknown,
@@ -172,10 +173,12 @@ fn verdict_of(finding: Finding, property: Property) -> PropertyVerdict {
     }
 }
 
-fn witness_of(found: Found, property: Property) -> Witness {
+fn witness_of(found: Found, property: Property, history: &History) -> Witness {
     let (events, rows) = found.events_and_rows();
     let Found { summary, key, op_ids, .. } = found;
-    Witness { property, summary, key, op_ids, events, rows, story: Vec::new() }
+    let mut witness = Witness { property, summary, key, op_ids, events, rows, story: Vec::new() };
+    witness.story = story::tell(history, &witness);
+    witness
 }
 
 fn verified(verdict: PropertyVerdict, history: &History, options: &Options) -> PropertyVerdict {

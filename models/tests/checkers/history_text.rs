@@ -8,7 +8,7 @@
 //! 0 begins k1 | 0 saw k1 v1     its two halves
 //! c gets w1 k1 v1 =a p1 o3 e7 tq         consumer c receives: partition 1, offset 3, event id 7, topic q
 //! c applies mail w1 k1 v1 e7    an effect in the store mail
-//! a0 calls db INSERT since 5    a step of actor a0; `for w1`, `saw 2_rows`, `gives crash` may follow
+//! a0 calls db INSERT since 5    a step of actor a0; `for w1`, `saw 2~rows`, `gives crash` may follow
 //! sot k1 v1 =a; k2 v1           final reads, row by row; nothing after the name for none
 //! ledger w1 k1 v1 =a b0 +5 c1; w2 k2 v1
 //! log w1 k1 v1 =a p0 o0
@@ -151,8 +151,10 @@ impl Words {
             }
             'e' if rest.parse::<u64>().is_ok() => self.event_id = Some(word.to_owned()),
             't' if rest.len() == 1 => self.topic = Some(rest.to_owned()),
-            _ if word == "cache" => self.is_cached = true,
-            _ => self.plain.push(word.to_owned()),
+            _ => {
+                self.is_cached |= word == "cache";
+                self.plain.push(word.to_owned());
+            }
         }
     }
 
@@ -210,13 +212,13 @@ impl Words {
     fn step(&self, actor: &str) -> Step {
         let after = |name: &str| {
             let at = self.plain.iter().position(|word| word == name)?;
-            self.plain.get(at + 1).map(|word| word.replace('_', " "))
+            self.plain.get(at + 1).map(|word| word.replace('~', " "))
         };
         Step {
             actor: actor.to_owned(),
             n: 0,
             system: self.plain[0].clone(),
-            call: self.plain[1].replace('_', " "),
+            call: self.plain[1].replace('~', " "),
             outcome: after("gives").unwrap_or_else(|| "ok".to_owned()),
             since: after("since").map(|since| since.parse().expect("since is a number")),
             op_id: after("for"),

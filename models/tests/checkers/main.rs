@@ -2,4 +2,5 @@
 
 mod history_text;
 mod planted;
+mod stories;
 mod witness_laws;

@@ -1,0 +1,142 @@
+//! How a copy came to hold, or a reader to see, what had been overwritten.
+
+use super::line::{Line, Weight};
+use super::operation;
+use super::steps::{At, Steps, call, call_and_result, names};
+use crate::history::{EventBody, History, Operation, ReadItem, Source};
+use crate::property::Property;
+use crate::verdict::Witness;
+
+/// An old version of a key, seen where a newer one should be.
+pub(super) struct Stale {
+    pub(super) key: String,
+    /// Which copy held it.
+    pub(super) store: String,
+    /// The last event at which it was seen.
+    pub(super) seen_at: u64,
+    /// The operation that overwrote it.
+    pub(super) overwritten_by: Option<String>,
+}
+
+/// The stale copy that the witness is about, if it is about one.
+pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> {
+    let key = witness.key.clone()?;
+    let (store, ver, seen_at) = match witness.property {
+        Property::Convergence => {
+            let (event, row) =
+                witness.rows.iter().find_map(|(event, row)| copy_row(history, *event, *row))?;
+            (row.0, row.1, event)
+        }
+        Property::BoundedStaleness | Property::MonotonicReads | Property::ReadYourWrites => {
+            let (op, item) = last_read(history, witness)?;
+            let is_cached = item.source == Some(Source::Cache);
+            let store = if is_cached { "cache" } else { "database" };
+            (store.to_owned(), item.ver.unwrap_or(0), op.complete_index?)
+        }
+        _ => return None,
+    };
+    let overwritten_by = overwriting(history, &key, ver);
+    Some(Stale { key, store, seen_at, overwritten_by })
+}
+
+fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, (String, u64))> {
+    let at = usize::try_from(event).ok()?;
+    match &history.events().get(at)?.body {
+        EventBody::FinalCache(rows) => {
+            let copy = rows.get(row)?;
+            Some((event, (copy.store.clone(), copy.ver.unwrap_or(0))))
+        }
+        _ => None,
+    }
+}
+
+fn last_read<'h>(history: &'h History, witness: &Witness) -> Option<(&'h Operation, &'h ReadItem)> {
+    let is_named = |op: &&Operation| op.event_indexes().all(|index| witness.events.contains(&index));
+    let op = history.ops().iter().rev().find(is_named)?;
+    op.reads.iter().find(|item| Some(&item.key) == witness.key.as_ref()).map(|item| (op, item))
+}
+
+/// The operation that made the next version.
+fn overwriting(history: &History, key: &str, ver: u64) -> Option<String> {
+    let ledger = history.final_ledger().map(|ledger| ledger.rows).unwrap_or_default();
+    let in_ledger = ledger.iter().filter(|row| row.key == key && row.ver > ver).min_by_key(|row| row.ver);
+    if let Some(row) = in_ledger {
+        return Some(row.op_id.clone());
+    }
+    let written = history.ops().iter().filter(|op| op.is_ok()).flat_map(|op| {
+        op.writes.iter().filter(|item| item.key == key).filter_map(move |item| Some((item.ver?, op)))
+    });
+    let next = written.filter(|(made, _)| *made > ver).min_by_key(|(made, _)| *made);
+    next.and_then(|(_, op)| op.op_id.clone())
+}
+
+/// Who put the old version there: into the cache by the last fill before it was seen, into a projection by the
+/// last effects.
+pub(super) fn lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
+    match stale.store.as_str() {
+        "cache" => fill_lines(steps, stale),
+        "database" => Vec::new(),
+        _ => effect_lines(steps, stale),
+    }
+}
+
+fn fill_lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
+    let before = steps.all.iter().rev().filter(|(event, _)| event.index < stale.seen_at);
+    let mut fills = before.filter(|(_, step)| {
+        step.system == "cache"
+            && step.outcome != "lost-request"
+            && is_fill(&step.call)
+            && ends_in(&step.call, &stale.key)
+    });
+    let Some((event, step)) = fills.next().copied() else {
+        return Vec::new();
+    };
+    let text = format!("puts it into the cache: {}", call(step));
+    let mut lines = vec![Line::at(event, step.actor.clone(), text, Weight::Turn)];
+    lines.extend(source_of_fill(steps, (event, step), stale));
+    lines
+}
+
+/// What the one who filled had read before, for the same operation.
+fn source_of_fill(steps: &Steps<'_>, fill: At<'_>, stale: &Stale) -> Option<Line> {
+    let op_id = fill.1.op_id.as_deref()?;
+    let own = steps.of_op(op_id).iter().filter(|(event, _)| event.index < fill.0.index);
+    let is_writer = steps.operation(op_id).is_some();
+    let mut reads = own.filter(|(_, step)| step.system == "db" && names(step, &stale.key) && !is_writer);
+    reads.next_back().map(|(event, step)| {
+        let text = format!("reads {} from the database: {}", stale.key, call_and_result(step));
+        Line::at(event, step.actor.clone(), text, Weight::Turn)
+    })
+}
+
+/// A cache command that neither reads nor removes.
+fn is_fill(call: &str) -> bool {
+    let verb = call.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    !matches!(verb.as_str(), "GET" | "MGET" | "DEL" | "UNLINK" | "EXISTS" | "TTL" | "PTTL" | "EXPIRE")
+}
+
+/// Whether a word of the command is this key, alone or after a prefix of the run.
+fn ends_in(call: &str, key: &str) -> bool {
+    call.split_whitespace().any(|word| {
+        word.strip_suffix(key).is_some_and(|prefix| !prefix.ends_with(|c: char| c.is_ascii_alphanumeric()))
+    })
+}
+
+fn effect_lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
+    let on_key =
+        steps.history.effects().filter(|(_, effect)| effect.key == stale.key && effect.store == stale.store);
+    let on_key: Vec<_> = on_key.collect();
+    let last = &on_key[on_key.len().saturating_sub(2)..];
+    let mut lines: Vec<Line> = last
+        .iter()
+        .map(|(event, effect)| {
+            let text =
+                format!("applies {} v{} of {} to {}", effect.key, effect.ver, effect.op_id, effect.store);
+            Line::at(event, event.process.to_string(), text, Weight::Turn)
+        })
+        .collect();
+    for (_, effect) in last {
+        lines.extend(operation::lines(steps, &effect.op_id));
+    }
+    lines
+}
