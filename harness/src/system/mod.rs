@@ -5,5 +5,6 @@
 //! reconnects or pools behind the caller's back.
 
 pub mod kafka;
+pub mod ping;
 pub mod postgres;
 pub mod redis;

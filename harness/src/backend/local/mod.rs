@@ -1,0 +1,26 @@
+//! Server processes of our own on loopback ports: PostgreSQL, Redis, Kafka.
+//!
+//! A [`ServerSet`] starts what a design wants, in one directory, and ends all of it when it is dropped. Whatever
+//! a killed owner leaves is removed by the [`sweep`] at the next start, and only that. Each [`Server`] can be
+//! killed, stopped, paused and started again on the same port.
+
+mod doctor;
+mod error;
+mod kafka;
+mod port;
+mod postgres;
+mod process;
+mod procfs;
+mod programs;
+mod redis;
+mod server;
+mod set;
+mod set_dir;
+mod template;
+
+pub use doctor::{Diagnosis, Doctor};
+pub use error::{ServerError, StartError};
+pub use programs::{Finding, Places, Program, Programs, Source, Unavailable};
+pub use server::{Server, ServerKind};
+pub use set::{KafkaListener, ServerSet};
+pub use set_dir::{Swept, default_root, shutdown_all, sweep};

@@ -1,0 +1,222 @@
+//! A set of servers: started together, in one directory, ended together.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use futures_util::future::try_join_all;
+
+use super::error::StartError;
+use super::kafka::{self, Kafka, Ports};
+use super::process::Launch;
+use super::programs::{Program, Programs};
+use super::server::{Endpoints, Server, ServerKind, blocking, log_in};
+use super::set_dir::SetDir;
+use super::{port, postgres, redis};
+
+const PORT_TRIES: usize = 3;
+
+/// A way by which clients come to Kafka: through a proxy that is already bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KafkaListener {
+    /// Letters, digits and underscores; `direct` and `controller` are taken.
+    pub name: String,
+    /// The proxy's address, which the broker tells its clients.
+    pub advertised: SocketAddr,
+}
+
+/// Servers that run. Dropping the set kills them and removes their directory.
+#[derive(Debug)]
+pub struct ServerSet {
+    servers: BTreeMap<ServerKind, Server>,
+    // After the servers, so that the directory outlives them.
+    dir: Arc<SetDir>,
+}
+
+impl ServerSet {
+    /// Sweeps what dead owners left under `root`, then starts the wanted servers side by side and waits until each
+    /// answers in its own protocol. Only what is wanted costs anything.
+    pub async fn start(
+        wants: &[ServerKind],
+        programs: &Programs,
+        listeners: &[KafkaListener],
+        root: &Path,
+    ) -> Result<Self, StartError> {
+        let wants: BTreeSet<ServerKind> = wants.iter().copied().collect();
+        let cache = programs.cache().map_or_else(|| root.join("cache"), Path::to_owned);
+        let recipes: Vec<Recipe> =
+            wants.iter().map(|kind| Recipe::new(*kind, programs, listeners)).collect::<Result<_, _>>()?;
+        let own_root = root.to_owned();
+        let doing = format!("make a directory for the servers in {}", root.display());
+        let dir = blocking(move || SetDir::create(&own_root)).await.map_err(StartError::preparing(doing))?;
+        let dir = Arc::new(dir);
+        let started = recipes.into_iter().map(|recipe| start_one(recipe, cache.clone(), Arc::clone(&dir)));
+        let servers = try_join_all(started).await?;
+        Ok(Self { servers: servers.into_iter().map(|server| (server.kind(), server)).collect(), dir })
+    }
+
+    /// A server of the set, if it was wanted.
+    pub fn server(&self, kind: ServerKind) -> Option<&Server> {
+        self.servers.get(&kind)
+    }
+
+    /// PostgreSQL, if it was wanted.
+    pub fn postgres(&self) -> Option<&Server> {
+        self.server(ServerKind::Postgres)
+    }
+
+    /// The Redis that may forget, if it was wanted.
+    pub fn redis_cache(&self) -> Option<&Server> {
+        self.server(ServerKind::RedisCache)
+    }
+
+    /// The Redis that must not forget, if it was wanted.
+    pub fn redis_queue(&self) -> Option<&Server> {
+        self.server(ServerKind::RedisQueue)
+    }
+
+    /// Kafka, if it was wanted.
+    pub fn kafka(&self) -> Option<&Server> {
+        self.server(ServerKind::Kafka)
+    }
+
+    /// The directory of the set; it goes when the set goes.
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// All servers of the set.
+    pub fn servers(&self) -> impl Iterator<Item = &Server> {
+        self.servers.values()
+    }
+}
+
+impl Drop for ServerSet {
+    fn drop(&mut self) {
+        self.servers.values().for_each(Server::retire);
+    }
+}
+
+/// What it takes to start one server: programs that are known to be there.
+#[derive(Clone, Debug)]
+enum Recipe {
+    Postgres { bin: PathBuf, version: String },
+    RedisCache { program: PathBuf, version: String },
+    RedisQueue { program: PathBuf, version: String },
+    Kafka { kafka: Kafka, listeners: Vec<KafkaListener> },
+}
+
+impl Recipe {
+    fn new(kind: ServerKind, programs: &Programs, listeners: &[KafkaListener]) -> Result<Self, StartError> {
+        let need = |program| programs.need(program).map(|(at, version)| (at.to_owned(), version.to_owned()));
+        Ok(match kind {
+            ServerKind::Postgres => {
+                let (bin, version) = need(Program::Postgres)?;
+                Self::Postgres { bin, version }
+            }
+            ServerKind::RedisCache => {
+                let (program, version) = need(Program::Redis)?;
+                Self::RedisCache { program, version }
+            }
+            ServerKind::RedisQueue => {
+                let (program, version) = need(Program::Redis)?;
+                Self::RedisQueue { program, version }
+            }
+            ServerKind::Kafka => {
+                let (home, version) = need(Program::Kafka)?;
+                let (java, _) = need(Program::Java)?;
+                Self::Kafka { kafka: Kafka { home, java, version }, listeners: listeners.to_vec() }
+            }
+        })
+    }
+
+    fn kind(&self) -> ServerKind {
+        match self {
+            Self::Postgres { .. } => ServerKind::Postgres,
+            Self::RedisCache { .. } => ServerKind::RedisCache,
+            Self::RedisQueue { .. } => ServerKind::RedisQueue,
+            Self::Kafka { .. } => ServerKind::Kafka,
+        }
+    }
+
+    fn version(&self) -> &str {
+        match self {
+            Self::Postgres { version, .. }
+            | Self::RedisCache { version, .. }
+            | Self::RedisQueue { version, .. } => version,
+            Self::Kafka { kafka, .. } => &kafka.version,
+        }
+    }
+
+    /// Fills the server's directory with fresh data.
+    async fn prepare(self, cache: PathBuf, dir: PathBuf, set: Arc<SetDir>) -> Result<Self, StartError> {
+        match self {
+            Self::Postgres { bin, version } => {
+                blocking(move || {
+                    let _set = set;
+                    postgres::prepare(&bin, &version, &cache, &dir)?;
+                    Ok(Self::Postgres { bin, version })
+                })
+                .await
+            }
+            Self::RedisCache { .. } | Self::RedisQueue { .. } => Ok(self),
+            Self::Kafka { kafka, listeners } => {
+                blocking(move || {
+                    let _set = set;
+                    kafka.prepare(&cache, &dir)?;
+                    Ok(Self::Kafka { kafka, listeners })
+                })
+                .await
+            }
+        }
+    }
+
+    /// Chooses ports; gives the command line for them.
+    fn launch(&self, dir: &Path) -> std::io::Result<(Endpoints, Launch)> {
+        let log = log_in(dir);
+        let alone = |addr| Endpoints { addr, listeners: BTreeMap::new() };
+        match self {
+            Self::Postgres { bin, .. } => {
+                let addr = port::free(1)?[0];
+                Ok((alone(addr), postgres::launch(bin, dir, &log, addr.port())?))
+            }
+            Self::RedisCache { program, .. } => {
+                let addr = port::free(1)?[0];
+                Ok((alone(addr), redis::cache(program, dir, &log, addr.port())))
+            }
+            Self::RedisQueue { program, .. } => {
+                let addr = port::free(1)?[0];
+                Ok((alone(addr), redis::queue(program, dir, &log, addr.port())))
+            }
+            Self::Kafka { kafka, listeners, .. } => {
+                let free = port::free(2 + listeners.len())?;
+                let named = listeners.iter().cloned().zip(free[2..].iter().copied()).collect();
+                let ports = Ports { controller: free[0], direct: free[1], named };
+                let bound = ports
+                    .named
+                    .iter()
+                    .map(|(listener, bind)| (kafka::listener_name(listener), *bind))
+                    .collect();
+                Ok((Endpoints { addr: ports.direct, listeners: bound }, kafka.launch(dir, &log, &ports)?))
+            }
+        }
+    }
+}
+
+async fn start_one(recipe: Recipe, cache: PathBuf, set: Arc<SetDir>) -> Result<Server, StartError> {
+    let kind = recipe.kind();
+    let doing = || StartError::preparing(format!("prepare {kind}"));
+    let dir = set.make_server_dir(kind).map_err(doing())?;
+    let recipe = recipe.prepare(cache, dir.clone(), Arc::clone(&set)).await?;
+    let mut tries_left = PORT_TRIES;
+    loop {
+        tries_left -= 1;
+        let (endpoints, launch) = recipe.launch(&dir).map_err(doing())?;
+        match Server::first_start(kind, endpoints, recipe.version(), launch, Arc::clone(&set)).await {
+            // Somebody took the port between our look and the server's bind.
+            Err(error) if error.is_port_conflict() && tries_left > 0 => {}
+            result => return result,
+        }
+    }
+}
