@@ -10,6 +10,7 @@ pub mod judge;
 pub mod operation;
 pub mod plan;
 pub mod port;
+pub mod proxy;
 pub mod recorder;
 pub mod runner;
 pub mod schedule;

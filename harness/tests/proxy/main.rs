@@ -1,0 +1,6 @@
+//! The fault proxy: what it carries arrives whole, and each fault takes, does what it says and heals.
+
+mod closing;
+mod faults;
+mod stream;
+mod support;
