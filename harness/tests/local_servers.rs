@@ -4,16 +4,18 @@ use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use crosscheck_harness::backend::local::{
-    Finding, KafkaListener, Places, Program, Programs, Server, ServerKind, ServerSet, StartError, sweep,
+    Finding, KafkaListener, Places, Program, Programs, Server, ServerKind, ServerSet, StartError,
+    shutdown_all, sweep,
 };
 use tempfile::TempDir;
 
 const SOON: Duration = Duration::from_secs(5);
 const CHILD_ROOT: &str = "CROSSCHECK_TEST_OWNER_ROOT";
+const CHILD_SHUTS_DOWN: &str = "CROSSCHECK_TEST_OWNER_SHUTS_DOWN";
 
 fn programs() -> Programs {
     Programs::find(&|name| std::env::var(name).ok(), &Places::debian())
@@ -108,6 +110,16 @@ fn redis(addr: SocketAddr, command: &str) -> String {
     line.trim().to_owned()
 }
 
+/// A restart keeps the port, so a port that was taken meanwhile is an error that says so.
+async fn says_that_its_port_is_taken(server: &Server) {
+    server.kill().await.expect("it dies");
+    let thief = TcpListener::bind(server.addr()).expect("the port is free again");
+    let error = server.start().await.expect_err("its port is taken");
+    assert!(matches!(error, StartError::Ended { address_in_use: true, .. }), "{error}");
+    drop(thief);
+    server.start().await.expect("it starts again");
+}
+
 async fn pauses_and_resumes(server: &Server) {
     assert!(!server.is_paused());
     server.pause().await.expect("it pauses");
@@ -147,6 +159,7 @@ async fn postgres_keeps_what_was_committed_over_pause_kill_and_stop() {
     assert_eq!(server.addr(), addr);
     assert!(busy.join().expect("it ends").is_err(), "the open statement must have lost its connection");
     assert!(sql(addr, "SELECT word FROM kept").contains("kept1"));
+    says_that_its_port_is_taken(server).await;
     server.stop().await.expect("it stops in good order");
     server.start().await.expect("it starts again");
     assert!(sql(addr, "SELECT word FROM kept").contains("kept1"));
@@ -166,6 +179,7 @@ async fn redis_forgets_as_a_cache_and_remembers_as_a_queue() {
         server.restart().await.expect("it starts again");
         println!("{}: restarted after {:?}", server.kind(), begun.elapsed());
     }
+    says_that_its_port_is_taken(queue).await;
     assert_eq!((redis(cache.addr(), "GET k"), redis(queue.addr(), "GET k")), ("$-1".into(), "v".into()));
 }
 
@@ -189,6 +203,7 @@ async fn kafka_comes_back_after_a_kill_and_advertises_the_proxy() {
     assert!(server.ping(SOON).await.is_err());
     server.start().await.expect("it starts again");
     println!("kafka: killed and ready again after {:?}", begun.elapsed());
+    says_that_its_port_is_taken(server).await;
     assert!(advertised_ports(behind).contains(&proxy.port()));
 }
 
@@ -242,6 +257,11 @@ async fn owner_to_be_killed() {
     let set = start(&[ServerKind::Postgres, ServerKind::RedisCache], &programs(), Path::new(&root)).await;
     set.redis_cache().expect("wanted").pause().await.expect("it pauses");
     println!("dir={}", set.dir().display());
+    if std::env::var(CHILD_SHUTS_DOWN).is_ok() {
+        shutdown_all().expect("it ends all");
+        // As after Ctrl-C: nothing is dropped.
+        std::process::exit(0);
+    }
     // Bounded, should the parent die first.
     tokio::time::sleep(Duration::from_secs(60)).await;
 }
@@ -251,17 +271,8 @@ async fn a_sweep_removes_what_a_killed_owner_left_and_nothing_else() {
     let Some(programs) = programs_with(&[Program::Postgres, Program::Redis]) else { return };
     let root = root();
     let ours = start(&[ServerKind::RedisCache], &programs, root.path()).await;
-    let mut owner = Command::new(std::env::current_exe().expect("we run"))
-        .args(["--exact", "owner_to_be_killed", "--nocapture"])
-        .env(CHILD_ROOT, root.path())
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("it starts");
-    let lines = BufReader::new(owner.stdout.take().expect("it is piped")).lines();
-    let dir = lines
-        .map_while(Result::ok)
-        .find_map(|line| line.split_once("dir=").map(|(_, dir)| PathBuf::from(dir)));
-    let dir = dir.expect("the owner started its servers");
+    let mut owner = owner(root.path()).spawn().expect("it starts");
+    let dir = set_of(&mut owner);
     assert_eq!(sweep(root.path()).expect("it sweeps").removed, Vec::<PathBuf>::new());
     owner.kill().and_then(|()| owner.wait()).expect("it dies");
     assert!(processes_in(&dir).len() >= 2, "the servers outlive their owner");
@@ -270,6 +281,36 @@ async fn a_sweep_removes_what_a_killed_owner_left_and_nothing_else() {
     assert_eq!(processes_in(&dir), Vec::<String>::new());
     assert!(!dir.exists());
     ours.redis_cache().expect("wanted").ping(SOON).await.expect("a live owner's server goes on");
+}
+
+#[test]
+fn a_shutdown_of_all_leaves_nothing_although_nothing_is_dropped() {
+    if programs_with(&[Program::Postgres, Program::Redis]).is_none() {
+        return;
+    }
+    let root = root();
+    let mut owner = owner(root.path()).env(CHILD_SHUTS_DOWN, "yes").spawn().expect("it starts");
+    let dir = set_of(&mut owner);
+    assert!(owner.wait().expect("it ends").success());
+    assert_eq!(processes_in(&dir), Vec::<String>::new());
+    assert!(!dir.exists());
+}
+
+/// Another process of this program that starts servers.
+fn owner(root: &Path) -> Command {
+    let mut command = Command::new(std::env::current_exe().expect("we run"));
+    command
+        .args(["--exact", "owner_to_be_killed", "--nocapture"])
+        .env(CHILD_ROOT, root)
+        .stdout(Stdio::piped());
+    command
+}
+
+/// The directory of an owner's set, once its servers run.
+fn set_of(owner: &mut Child) -> PathBuf {
+    let lines = BufReader::new(owner.stdout.take().expect("it is piped")).lines();
+    let mut dirs = lines.map_while(Result::ok).filter_map(|line| Some(line.split_once("dir=")?.1.into()));
+    dirs.next().expect("the owner started its servers")
 }
 
 /// Programs found through variables alone.
@@ -315,7 +356,9 @@ async fn a_postgres_that_cannot_start_says_why() {
     assert!(!left.iter().any(|entry| entry.file_name().to_string_lossy().starts_with("set-")));
 }
 
+/// Written by another process: a file that any thread's fork still holds open for writing cannot be run.
 fn script(path: &Path, body: &str) {
-    std::fs::write(path, format!("#!/bin/sh\n{body}\n")).expect("it is written");
-    std::fs::set_permissions(path, std::fs::Permissions::from_mode(0o755)).expect("it is ours");
+    let write = "printf '%s\\n' '#!/bin/sh' \"$1\" >\"$0\" && chmod 755 \"$0\"";
+    let written = Command::new("/bin/sh").args(["-c", write]).arg(path).arg(body).status();
+    assert!(written.expect("there is a shell").success());
 }

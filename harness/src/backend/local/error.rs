@@ -1,7 +1,7 @@
 //! Why a server could not be started, or a fault could not be done to it.
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::programs::Unavailable;
 use super::server::ServerKind;
@@ -23,6 +23,8 @@ pub enum StartError {
         status: String,
         /// The last lines of its log.
         tail: String,
+        /// Whether it found its port taken.
+        address_in_use: bool,
     },
     /// The program runs but does not answer.
     #[error("{kind} was not ready after {waited_s} s ({last}); its last words:\n{tail}")]
@@ -58,10 +60,23 @@ impl StartError {
         move |error| Self::Preparation { doing, reason: error.to_string() }
     }
 
+    /// Why a server ended, by the log that it wrote from a position on.
+    pub(crate) fn ended(kind: ServerKind, status: String, log: &Path, from: u64) -> Self {
+        let text = log_from(log, from);
+        // Kafka says it in the middle of a long farewell.
+        let address_in_use = text.contains("Address already in use");
+        Self::Ended { kind, status, tail: tail(&text), address_in_use }
+    }
+
+    /// Why a server that runs cannot be used, by the log that it wrote from a position on.
+    pub(crate) fn not_ready(kind: ServerKind, waited_s: u64, last: String, log: &Path, from: u64) -> Self {
+        Self::NotReady { kind, waited_s, last, tail: tail(&log_from(log, from)) }
+    }
+
     /// Whether another port may help.
     pub(crate) fn is_port_conflict(&self) -> bool {
         match self {
-            Self::Ended { tail, .. } => tail.contains("Address already in use"),
+            Self::Ended { address_in_use, .. } => *address_in_use,
             Self::Unavailable(_) | Self::NotReady { .. } | Self::Preparation { .. } | Self::Gone { .. } => {
                 false
             }
@@ -92,19 +107,21 @@ pub enum ServerError {
     },
 }
 
-/// The last lines of a log from a position on, or of what there is.
-pub(crate) fn tail(log: &Path, from: u64) -> String {
+/// How many bytes a log has; what comes later belongs to the next start.
+pub(crate) fn log_len(log: &Path) -> u64 {
+    std::fs::metadata(log).map(|meta| meta.len()).unwrap_or(0)
+}
+
+fn log_from(log: &Path, from: u64) -> String {
     let bytes = std::fs::read(log).unwrap_or_default();
     let start = usize::try_from(from).unwrap_or(usize::MAX).min(bytes.len());
-    let text = String::from_utf8_lossy(&bytes[start..]);
+    String::from_utf8_lossy(&bytes[start..]).into_owned()
+}
+
+fn tail(text: &str) -> String {
     let lines: Vec<&str> = text.lines().filter(|line| !line.trim().is_empty()).collect();
     if lines.is_empty() {
         return "(it said nothing)".to_owned();
     }
     lines[lines.len().saturating_sub(TAIL_LINES)..].join("\n")
-}
-
-/// How many bytes a log has; what comes later belongs to the next start.
-pub(crate) fn log_len(log: &PathBuf) -> u64 {
-    std::fs::metadata(log).map(|meta| meta.len()).unwrap_or(0)
 }

@@ -1,6 +1,6 @@
 //! Where the programs of the local backend are.
 //!
-//! An environment variable wins; set but wrong is an error and nothing else is tried. Then `PATH`, then the places
+//! An environment variable wins; one of ours that is set but wrong is an error, and nothing else is tried. Then `PATH`, then the places
 //! where Debian and `scripts/servers.sh` put them. Only binaries read the environment: the look-up is passed in.
 
 use std::fmt;
@@ -59,6 +59,14 @@ impl Program {
             Self::Java => "JAVA_HOME",
             Self::Cockroach => "CROSSCHECK_COCKROACH",
             Self::Redpanda => "CROSSCHECK_REDPANDA",
+        }
+    }
+
+    /// Whether the variable is meant for us alone. `JAVA_HOME` may well name a Java that others need.
+    fn variable_is_ours(self) -> bool {
+        match self {
+            Self::Java => false,
+            Self::Postgres | Self::Redis | Self::Kafka | Self::Cockroach | Self::Redpanda => true,
         }
     }
 
@@ -243,18 +251,19 @@ fn find(
 ) -> Finding {
     let advice = program.advice();
     let variable = program.variable();
+    let mut tried = Vec::new();
     if let Some(value) = env(variable).filter(|value| !value.is_empty()) {
-        let at = PathBuf::from(&value);
-        return match examine(program, &at) {
-            Ok(at_and_version) => found(at_and_version, Source::Variable),
-            Err(reason) => {
+        match examine(program, Path::new(&value)) {
+            Ok(at_and_version) => return found(at_and_version, Source::Variable),
+            Err(reason) if program.variable_is_ours() => {
                 let advice = format!("set {variable} to {}, or unset it", program.wanted());
-                Finding::Wrong { reason: format!("{variable}={value} is set, but {reason}"), advice }
+                return Finding::Wrong { reason: format!("{variable}={value} is set, but {reason}"), advice };
             }
-        };
+            Err(reason) => tried.push(format!("{variable}={value}: {reason}")),
+        }
     }
     let path = env("PATH").unwrap_or_default();
-    let mut tried = vec!["PATH".to_owned()];
+    tried.push("PATH".to_owned());
     for dir in path.split(':').filter(|dir| Path::new(dir).is_absolute()) {
         if let Some(Ok(at_and_version)) = in_path(program, Path::new(dir)).map(|at| examine(program, &at)) {
             return found(at_and_version, Source::Path);
@@ -304,7 +313,7 @@ fn usual(program: Program, places: &Places, cache: Option<&Path>, tried: &mut Ve
     };
     match program {
         Program::Postgres => list(&places.postgres_versions, "", "bin"),
-        Program::Kafka => cache.map(|cache| list(cache, "kafka-", "")).unwrap_or_default(),
+        Program::Kafka => cache.map(|cache| list(cache, "kafka-", ".")).unwrap_or_default(),
         Program::Java => list(&places.jvms, "", "bin/java"),
         Program::Redis | Program::Cockroach | Program::Redpanda => {
             let file = if program == Program::Redis { "redis-server" } else { program.name() };

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
 
-use super::error::{ServerError, StartError, log_len, tail};
+use super::error::{ServerError, StartError, log_len};
 use super::process::{Launch, ServerProcess};
 use super::set_dir::{self, SetDir};
 use crate::system::ping::{self, PingError};
@@ -223,23 +223,19 @@ impl Server {
     }
 
     async fn wait_ready(&self, log_from: u64) -> Result<Option<String>, StartError> {
-        let (kind, deadline) = (self.0.kind, Instant::now() + self.0.kind.ready_bound());
+        let (kind, log) = (self.0.kind, &self.0.launch.log);
+        let deadline = Instant::now() + kind.ready_bound();
         loop {
             if let Some(status) = self.ended()? {
-                return Err(StartError::Ended { kind, status, tail: tail(&self.0.launch.log, log_from) });
+                return Err(StartError::ended(kind, status, log, log_from));
             }
             match answer(kind, self.0.addr, PING_TIMEOUT).await {
                 // Asked once more, lest somebody else answered on a port that ours could not have.
                 Ok(version) if self.ended()?.is_none() => return Ok(version),
                 Ok(_) => {}
                 Err(error) if Instant::now() > deadline => {
-                    let (waited_s, last) = (kind.ready_bound().as_secs(), error.to_string());
-                    return Err(StartError::NotReady {
-                        kind,
-                        waited_s,
-                        last,
-                        tail: tail(&self.0.launch.log, log_from),
-                    });
+                    let waited_s = kind.ready_bound().as_secs();
+                    return Err(StartError::not_ready(kind, waited_s, error.to_string(), log, log_from));
                 }
                 Err(_) => tokio::time::sleep(POLL).await,
             }
