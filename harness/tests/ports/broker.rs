@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use crosscheck_harness::backend::local::ServerKind;
 use crosscheck_harness::port::{
     Acks, Broker, Consumer, ConsumerOptions, Message, PortError, Position, Producer, ProducerOptions,
     StartOffset,
@@ -9,7 +10,7 @@ use crosscheck_harness::port::{
 use crosscheck_harness::system::kafka::{KafkaBroker, create_topic, delete_topic, read_topic};
 
 use crate::faults::dead_port;
-use crate::servers::{Servers, fresh};
+use crate::servers::{Servers, fresh, start};
 
 /// How long messages may take to come.
 const BOUND: Duration = Duration::from_secs(20);
@@ -191,6 +192,32 @@ pub(crate) async fn without_acknowledgement_the_offset_is_untold(servers: Server
     consumer.assign(&topic, 0, 0).await?;
     assert_eq!(payloads(&take(consumer.as_mut(), 1).await?), ["0"]);
     delete_topic(servers.kafka, &topic).await
+}
+
+pub(crate) async fn a_killed_broker_leaves_a_message_unknown(_shared: Servers) -> Result<(), PortError> {
+    let set = start(&[ServerKind::Kafka]).await.expect("it starts, as the shared one did");
+    let server = set.kafka().expect("the set was asked for it");
+    let (broker, topic) = (KafkaBroker::new(server.addr()), fresh("t"));
+    create_topic(server.addr(), &topic, 1).await?;
+    let options = ProducerOptions { message_timeout: Duration::from_secs(2), ..safe() };
+    let mut producer = broker.producer(&options).await?;
+    let mut consumer = broker.consumer(&group(&topic)).await?;
+    consumer.subscribe(&[&topic]).await?;
+    produce(producer.as_mut(), &topic, &["0"]).await?;
+    assert_eq!(payloads(&take(consumer.as_mut(), 1).await?), ["0"]);
+    // The group may be formed anew after the restart, and then begins at what is committed.
+    consumer.commit(&topic, 0, 1).await?;
+    server.kill().await.expect("it runs");
+    let started = Instant::now();
+    let error = producer.produce(&topic, None, "k", "1").await.expect_err("the broker was killed");
+    assert_eq!((error.may_have_happened, error.connection_lost), (true, false), "{error}");
+    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert_eq!(consumer.poll(Duration::from_millis(500), 10).await?, []);
+    server.start().await.expect("it starts again");
+    let mut producer = broker.producer(&safe()).await?;
+    produce(producer.as_mut(), &topic, &["2"]).await?;
+    assert_eq!(payloads(&take(consumer.as_mut(), 1).await?), ["2"], "both clients have come back");
+    Ok(())
 }
 
 pub(crate) async fn polling_without_brokers_brings_nothing(_servers: Servers) -> Result<(), PortError> {

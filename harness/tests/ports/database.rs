@@ -2,13 +2,14 @@
 
 use std::time::Duration;
 
+use crosscheck_harness::backend::local::ServerKind;
 use crosscheck_harness::port::{Database, DatabaseConnection, PortError, SqlValue};
 use crosscheck_harness::system::postgres::{
     PostgresAddress, PostgresDatabase, blocking_sessions, waits_for_lock,
 };
 
 use crate::faults::{Forwarder, dead_port};
-use crate::servers::{Servers, fresh};
+use crate::servers::{Servers, fresh, postgres_address, start};
 
 /// How long a condition on the server may take to come true.
 const BOUND: Duration = Duration::from_secs(10);
@@ -193,6 +194,35 @@ pub(crate) async fn a_session_terminated_in_a_statement_leaves_it_unknown(
     assert_eq!((code(&error), error.may_have_happened, error.connection_lost), ("57P01", true, true));
     let error = session.query("SELECT 1 AS v", &[]).await.expect_err("the session is lost");
     assert_eq!((error.may_have_happened, error.connection_lost), (false, true), "{error}");
+    Ok(())
+}
+
+pub(crate) async fn a_server_killed_in_a_statement_leaves_it_unknown(
+    _shared: Servers,
+) -> Result<(), PortError> {
+    let set = start(&[ServerKind::Postgres]).await.expect("it starts, as the shared one did");
+    let server = set.postgres().expect("the set was asked for it");
+    let database = PostgresDatabase::new(postgres_address(server.addr()));
+    let (mut holder, mut session) = (database.connect().await?, database.connect().await?);
+    let mut admin = database.connect().await?;
+    let t = table(admin.as_mut()).await?;
+    let update = format!("UPDATE {t} SET v = v + 1");
+    holder.execute("BEGIN", &[]).await?;
+    holder.execute(&update, &[]).await?;
+    let pid = session.session_id();
+    let again = update.clone();
+    let running = tokio::spawn(async move { session.execute(&again, &[]).await });
+    until_blocked(admin.as_mut(), &pid).await?;
+    server.kill().await.expect("it runs");
+    let error = running.await.expect("the statement returns").expect_err("the server was killed");
+    assert_eq!((error.may_have_happened, error.connection_lost), (true, true), "{error}");
+    let error = holder.execute("COMMIT", &[]).await.expect_err("the server was killed");
+    assert!(error.connection_lost, "{error}");
+    let error = database.connect().await.err().expect("the server is down");
+    assert_eq!((error.may_have_happened, error.connection_lost), (false, true), "{error}");
+    server.start().await.expect("it starts again");
+    let mut session = database.connect().await?;
+    assert_eq!(session.query(&format!("SELECT v FROM {t}"), &[]).await?[0].int("v")?, 1);
     Ok(())
 }
 

@@ -11,12 +11,16 @@ use std::future::Future;
 use std::pin::Pin;
 use std::process::ExitCode;
 
+use crosscheck_harness::backend::local::{ServerKind, StartError};
 use crosscheck_harness::port::PortError;
 use libtest_mimic::{Arguments, Failed, Trial};
 use servers::Servers;
 
 /// What a case returns; it fails by a panic of an assertion, or by an error that it did not expect.
 type Outcome = Pin<Box<dyn Future<Output = Result<(), PortError>>>>;
+
+/// What the cases share.
+const WANTS: [ServerKind; 3] = [ServerKind::Postgres, ServerKind::RedisCache, ServerKind::Kafka];
 
 /// A named case.
 struct Case {
@@ -44,6 +48,7 @@ fn main() -> ExitCode {
         database::a_commit_of_a_failed_transaction_is_refused,
         database::a_table_changed_behind_a_prepared_statement_is_read_anew,
         database::a_session_terminated_in_a_statement_leaves_it_unknown,
+        database::a_server_killed_in_a_statement_leaves_it_unknown,
         database::a_cut_in_a_statement_leaves_it_unknown,
         database::no_reply_in_time_leaves_it_unknown,
         database::a_dead_port_means_not_sent,
@@ -64,25 +69,35 @@ fn main() -> ExitCode {
         broker::partitions_are_assigned_at_offsets,
         broker::what_cannot_be_is_refused,
         broker::without_acknowledgement_the_offset_is_untold,
+        broker::a_killed_broker_leaves_a_message_unknown,
         broker::polling_without_brokers_brings_nothing,
     ];
-    let found = servers::find();
-    let trials = cases.into_iter().map(|case| trial(&case, &found)).collect();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => panic!("a runtime starts: {error}"),
+    };
+    let set = if arguments.list { None } else { Some(runtime.block_on(servers::start(&WANTS))) };
+    let found = set.as_ref().map(|set| set.as_ref().map(Servers::of));
+    let trials = cases.into_iter().map(|case| trial(&case, found.as_ref())).collect();
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(case: &Case, found: &Result<Servers, String>) -> Trial {
+/// A case as a test: ignored with the reason where a program is missing, failed where it does not start.
+fn trial(case: &Case, found: Option<&Result<Servers, &StartError>>) -> Trial {
     let run = case.run;
     match found {
-        Ok(servers) => {
+        None => Trial::test(case.name, || Ok(())),
+        Some(Ok(servers)) => {
             let servers = servers.clone();
             Trial::test(case.name, move || in_runtime(run(servers)))
         }
-        Err(reason) if servers::required() => {
-            let failure = Failed::from(format!("CROSSCHECK_REQUIRE asks for local servers: {reason}"));
+        Some(Err(StartError::Unavailable(missing))) if !servers::required() => {
+            Trial::test(case.name, || Ok(())).with_kind(missing.to_string()).with_ignored_flag(true)
+        }
+        Some(Err(error)) => {
+            let failure = Failed::from(error.to_string());
             Trial::test(case.name, move || Err(failure))
         }
-        Err(reason) => Trial::test(case.name, || Ok(())).with_kind(reason.clone()).with_ignored_flag(true),
     }
 }
 
