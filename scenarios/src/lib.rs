@@ -3,3 +3,5 @@
 pub mod design;
 pub mod ground_truth;
 pub mod parts;
+pub mod pattern;
+pub mod run_dir;
