@@ -5,6 +5,7 @@ pub mod backend;
 pub mod change;
 pub mod context;
 pub mod design;
+pub mod fault;
 pub mod gate;
 pub mod judge;
 pub mod operation;

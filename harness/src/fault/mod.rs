@@ -1,0 +1,194 @@
+//! The registry of faults: every fault that a schedule can name, what it hits, and how a report shows it.
+//!
+//! Adding a fault is a line here and the code that injects it.
+
+use crate::proxy::{NetFault, Way};
+
+use self::FaultClass::{Application, Logical, Network, Process};
+
+/// What a fault is a fault of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum FaultClass {
+    /// Of a link between the application and a server; the proxy injects it.
+    Network,
+    /// Of a server's processes; the backend injects it.
+    Process,
+    /// Of one actor of the design; the gate injects it.
+    Application,
+    /// Nothing fails: a system does something rare that it is allowed to do.
+    Logical,
+}
+
+/// One fault of the registry.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Fault {
+    /// The stable id, as schedules, options and reports spell it.
+    pub id: &'static str,
+    /// The system that it hits, or whose link: `db`, `cache`, `broker`, or `app`.
+    pub system: &'static str,
+    /// What it is a fault of.
+    pub class: FaultClass,
+    /// The colour of its bands in a report, as `#rrggbb`.
+    pub colour: &'static str,
+    /// What happens, in a line.
+    pub about: &'static str,
+}
+
+/// The fault of this id.
+pub fn find(id: &str) -> Option<&'static Fault> {
+    FAULTS.binary_search_by(|fault| fault.id.cmp(id)).ok().map(|at| &FAULTS[at])
+}
+
+impl Fault {
+    /// The id without its system: `cut-replies` of `db-cut-replies`.
+    pub fn kind(&self) -> &'static str {
+        self.id.strip_prefix(self.system).and_then(|kind| kind.strip_prefix('-')).unwrap_or(self.id)
+    }
+
+    /// What a proxy does for it, with the strength it has unless a schedule says otherwise; `None` if it is not
+    /// a fault of a link.
+    pub fn on_link(&self) -> Option<NetFault> {
+        if self.class != FaultClass::Network {
+            return None;
+        }
+        Some(match self.kind() {
+            "cut" => NetFault::CutBoth,
+            "cut-requests" => NetFault::CutRequests,
+            "cut-replies" => NetFault::CutReplies,
+            "refuse" => NetFault::Refuse,
+            "reset" => NetFault::Reset,
+            "latency" => NetFault::Latency { delay_ms: 20, jitter_ms: 10, way: Way::Both },
+            "bandwidth" => NetFault::Bandwidth { bytes_per_s: 64 * 1024, way: Way::Both },
+            "slice" => NetFault::Slice { max_bytes: 64, gap_ms: 1, way: Way::Both },
+            _ => return None,
+        })
+    }
+}
+
+const fn fault(
+    id: &'static str,
+    system: &'static str,
+    class: FaultClass,
+    colour: &'static str,
+    about: &'static str,
+) -> Fault {
+    Fault { id, system, class, colour, about }
+}
+
+/// All faults, by id. A kind of fault has one colour, whatever it hits.
+#[rustfmt::skip]
+pub const FAULTS: &[Fault] = &[
+    fault("app-crash", "app", Application, "#E9A4A0",
+        "an actor loses its memory and its connections between two steps, and is started again"),
+    fault("app-error", "app", Application, "#E9A0C8",
+        "an actor's call does not happen and returns an error"),
+    fault("app-pause", "app", Application, "#A0B1E9",
+        "an actor stands still between two steps, and goes on as if no time had passed"),
+    fault("broker-bandwidth", "broker", Network, "#B8E0A0",
+        "the link to the broker carries few bytes a second"),
+    fault("broker-crash", "broker", Process, "#E9A4A0",
+        "the broker is killed without warning, and started again"),
+    fault("broker-cut", "broker", Network, "#E9DCA0",
+        "nothing crosses the link to the broker, in neither direction"),
+    fault("broker-cut-replies", "broker", Network, "#F0E4B4",
+        "requests reach the broker and take effect; no reply arrives"),
+    fault("broker-cut-requests", "broker", Network, "#E0D088",
+        "requests do not reach the broker; replies under way still arrive"),
+    fault("broker-latency", "broker", Network, "#D1E8A0",
+        "each chunk to and from the broker arrives late, in order"),
+    fault("broker-pause", "broker", Process, "#A0B1E9",
+        "every process of the broker stands still; connections stay open and nothing answers"),
+    fault("broker-refuse", "broker", Network, "#E9CBA0",
+        "the broker refuses connections, and existing ones are reset"),
+    fault("broker-reset", "broker", Network, "#E9B4A0",
+        "connections to the broker are reset"),
+    fault("broker-restart", "broker", Process, "#E9C0A0",
+        "the broker is stopped in order, and started again"),
+    fault("broker-slice", "broker", Network, "#A0E8B4",
+        "bytes to and from the broker arrive in small pieces"),
+    fault("business-abort", "app", Logical, "#D4D4D4",
+        "a business rule has the operation roll back after its writes"),
+    fault("cache-bandwidth", "cache", Network, "#B8E0A0",
+        "the link to the cache carries few bytes a second"),
+    fault("cache-crash", "cache", Process, "#E9A4A0",
+        "the cache is killed without warning, and started again"),
+    fault("cache-cut", "cache", Network, "#E9DCA0",
+        "nothing crosses the link to the cache, in neither direction"),
+    fault("cache-cut-replies", "cache", Network, "#F0E4B4",
+        "requests reach the cache and take effect; no reply arrives"),
+    fault("cache-cut-requests", "cache", Network, "#E0D088",
+        "requests do not reach the cache; replies under way still arrive"),
+    fault("cache-flush", "cache", Logical, "#C8A0E9",
+        "the cache drops all that it holds"),
+    fault("cache-latency", "cache", Network, "#D1E8A0",
+        "each chunk to and from the cache arrives late, in order"),
+    fault("cache-pause", "cache", Process, "#A0B1E9",
+        "every process of the cache stands still; connections stay open and nothing answers"),
+    fault("cache-refuse", "cache", Network, "#E9CBA0",
+        "the cache refuses connections, and existing ones are reset"),
+    fault("cache-reset", "cache", Network, "#E9B4A0",
+        "connections to the cache are reset"),
+    fault("cache-restart", "cache", Process, "#E9C0A0",
+        "the cache is stopped in order, and started again"),
+    fault("cache-slice", "cache", Network, "#A0E8B4",
+        "bytes to and from the cache arrive in small pieces"),
+    fault("db-bandwidth", "db", Network, "#B8E0A0",
+        "the link to the database carries few bytes a second"),
+    fault("db-crash", "db", Process, "#E9A4A0",
+        "the database is killed without warning, and started again"),
+    fault("db-cut", "db", Network, "#E9DCA0",
+        "nothing crosses the link to the database, in neither direction"),
+    fault("db-cut-replies", "db", Network, "#F0E4B4",
+        "requests reach the database and take effect; no reply arrives"),
+    fault("db-cut-requests", "db", Network, "#E0D088",
+        "requests do not reach the database; replies under way still arrive"),
+    fault("db-latency", "db", Network, "#D1E8A0",
+        "each chunk to and from the database arrives late, in order"),
+    fault("db-pause", "db", Process, "#A0B1E9",
+        "every process of the database stands still; connections stay open and nothing answers"),
+    fault("db-refuse", "db", Network, "#E9CBA0",
+        "the database refuses connections, and existing ones are reset"),
+    fault("db-reset", "db", Network, "#E9B4A0",
+        "connections to the database are reset"),
+    fault("db-restart", "db", Process, "#E9C0A0",
+        "the database is stopped in order, and started again"),
+    fault("db-slice", "db", Network, "#A0E8B4",
+        "bytes to and from the database arrive in small pieces"),
+    fault("db-sync-wait", "db", Logical, "#A0E9E3",
+        "commits are flushed and wait for a synchronous standby: durable, and not visible yet"),
+    fault("long-transaction", "db", Logical, "#A0D4E9",
+        "a transaction stays open long after its writes, and those behind it commit first"),
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::is_of_a_link;
+
+    #[test]
+    fn ids_are_unique_and_sorted_and_found() {
+        assert!(FAULTS.is_sorted_by(|one, next| one.id < next.id));
+        assert!(FAULTS.iter().all(|fault| find(fault.id) == Some(fault)));
+        assert_eq!(find("db-melt"), None);
+    }
+
+    #[test]
+    fn every_fault_can_be_shown() {
+        for fault in FAULTS {
+            let digits = fault.colour.strip_prefix('#').unwrap_or_default();
+            assert!(digits.len() == 6 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()), "{fault:?}");
+            assert!(["db", "cache", "broker", "app"].contains(&fault.system), "{fault:?}");
+            assert!(!fault.about.is_empty() && fault.about.len() <= 100, "{fault:?}");
+        }
+    }
+
+    #[test]
+    fn the_proxy_knows_every_fault_of_a_link_by_its_kind() {
+        for fault in FAULTS {
+            let known = fault.on_link().map(|on_link| on_link.id());
+            assert_eq!(known, (fault.class == FaultClass::Network).then(|| fault.kind()), "{}", fault.id);
+            assert_eq!(is_of_a_link(fault.id), fault.class == FaultClass::Network, "{}", fault.id);
+        }
+    }
+}
