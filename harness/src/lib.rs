@@ -3,6 +3,7 @@
 
 pub mod backend;
 pub mod change;
+pub mod check;
 pub mod context;
 pub mod design;
 pub mod fault;

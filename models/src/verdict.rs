@@ -62,13 +62,24 @@ impl PropertyVerdict {
     #[must_use]
     pub fn strictly(mut self) -> Self {
         if self.verdict == Verdict::Valid {
-            let missing: Vec<&str> = self.unexercised().collect();
-            if !missing.is_empty() {
-                self.reason = Some(format!("not exercised: {} is 0", missing.join(", ")));
+            let vacuous = self.vacuous_reason();
+            if vacuous.is_some() {
+                self.reason = vacuous;
                 self.verdict = Verdict::Unknown;
             }
         }
         self
+    }
+
+    /// Whether it is unknown for no other reason than that something was not exercised: another run that
+    /// exercises it may fill the gap.
+    pub fn is_vacuous(&self) -> bool {
+        self.verdict == Verdict::Unknown && self.reason.is_some() && self.reason == self.vacuous_reason()
+    }
+
+    fn vacuous_reason(&self) -> Option<String> {
+        let missing: Vec<&str> = self.unexercised().collect();
+        (!missing.is_empty()).then(|| format!("not exercised: {} is 0", missing.join(", ")))
     }
 }
 

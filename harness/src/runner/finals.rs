@@ -1,7 +1,7 @@
 //! What is there before the first operation and what is left after the last: tables, topics, cache, and the
 //! commit order of the source of truth.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
 use crosscheck_models::history::{CopyRow, EventBody, LedgerRow, LogRow, OutboxRow, Process, Scalar, SotRow};
@@ -50,6 +50,9 @@ pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) ->
             if let (Some(slot), Some(table)) = (slot, &layout.commit_order_of) {
                 number_by_commit(&mut *db, slot, table, &mut rows).await?;
             }
+            if layout.projections.is_empty() && run.arena.direct.cache.is_none() {
+                copies.extend(folded(&rows));
+            }
             run.recorder.observe(&me, EventBody::FinalLedger(rows));
         }
         if let Some(sql) = &layout.outbox {
@@ -76,10 +79,26 @@ pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) ->
         let entries = run.design.final_cache(&mut *connection, &run.arena.direct.prefix, &keys).await?;
         copies.extend(entries);
     }
-    if !layout.projections.is_empty() || run.arena.direct.cache.is_some() {
-        run.recorder.observe(&me, EventBody::FinalCache(copies));
-    }
+    run.recorder.observe(&me, EventBody::FinalCache(copies));
     Ok(())
+}
+
+/// A design without a copy elsewhere still has one: what its ledger comes to, each key's last write.
+fn folded(rows: &[LedgerRow]) -> Vec<CopyRow> {
+    let mut last: BTreeMap<&str, &LedgerRow> = BTreeMap::new();
+    for row in rows {
+        let newest = last.entry(&row.key).or_insert(row);
+        if newest.ver < row.ver {
+            *newest = row;
+        }
+    }
+    let copy = |row: &&LedgerRow| CopyRow {
+        store: "ledger".to_owned(),
+        key: row.key.clone(),
+        ver: Some(row.ver),
+        value: row.value.clone(),
+    };
+    last.values().map(copy).collect()
 }
 
 async fn each<T>(

@@ -1,4 +1,7 @@
 //! Order per key: first deliveries by version, and one partition.
+//!
+//! An event that announces what never committed has no place in that order: it is a ghost, and `no-ghost`
+//! accuses it. So where a ledger tells which events those are, they are left out here.
 
 use std::collections::hash_map::Entry;
 use std::collections::{HashMap, HashSet};
@@ -20,6 +23,10 @@ fn judge_order(index: &Index<'_>, finding: &mut Finding) {
     let mut seen: HashSet<(u32, u32)> = HashSet::with_capacity(index.received().len());
     let mut newest: HashMap<(u32, u32), (&Receipt<'_>, u64)> = HashMap::new();
     for receipt in index.received() {
+        if index.ledger.is_some() && receipt.commit.is_none() {
+            finding.count("ghosts_left_out", 1);
+            continue;
+        }
         if !seen.insert((receipt.lane, receipt.identity)) {
             finding.count("redeliveries", 1);
             continue;

@@ -89,11 +89,12 @@ impl Design for OutboxPollFlagSingle {
                 "the relay crashes after it has marked what it has not published",
             ),
         };
-        vec![
-            outbox::overlapping(&self.id()),
-            outbox::relay_crashes_at(&self.id(), crash_at, about),
-            outbox::writer_crashes_and_replies_are_lost(&self.id()),
-        ]
+        let mut schedules =
+            vec![outbox::overlapping(&self.id()), outbox::relay_crashes_at(&self.id(), crash_at, about)];
+        if self.marks == Marks::AfterPublish {
+            schedules.push(outbox::writer_crashes_and_replies_are_lost(&self.id()));
+        }
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

@@ -106,9 +106,10 @@ impl Design for OutboxWalRelay {
             outbox::relay_crashes_at(&self.id(), crash_at, about),
             flushed_and_not_visible(&self.id()),
         ];
-        if self.acknowledges == Acknowledges::AfterPublish {
-            schedules.push(outbox::writer_crashes_and_replies_are_lost(&self.id()));
-        }
+        schedules.push(match self.acknowledges {
+            Acknowledges::AfterPublish => outbox::writer_crashes_and_replies_are_lost(&self.id()),
+            Acknowledges::BeforePublish => slot_falls_back(&self.id()),
+        });
         schedules
     }
 
@@ -212,4 +213,27 @@ fn flushed_and_not_visible(variant: &str) -> Schedule {
     ];
     let about = "a commit waits for its standby: it is in the stream, and no reader sees it";
     Schedule::directed(variant, "flushed-and-not-visible", about, Directed { clients, moves })
+}
+
+/// The place of a slot is on disk as of the last checkpoint: a database that is killed hands out again what
+/// was taken since.
+fn slot_falls_back(variant: &str) -> Schedule {
+    let clients = vec![
+        (1..=3).map(|n| Operation::write(&format!("a{n}"), "k1", 10 + n)).collect(),
+        vec![Operation::read("b1", "k1")],
+    ];
+    let moves = vec![
+        Move::op("client-0"),
+        Move::to_idle("relay"),
+        Move::to_idle("consumer"),
+        Move::inject("db-crash", None),
+        Move::heal("db-crash", None),
+        Move::op("client-0"),
+        Move::op("client-0"),
+        Move::to_idle("relay"),
+        Move::to_idle("consumer"),
+        Move::op("client-1"),
+    ];
+    let about = "the database is killed, and its slot hands out again what the relay has published";
+    Schedule::directed(variant, "slot-falls-back", about, Directed { clients, moves })
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::injector::LocalInjector;
-use super::{KafkaListener, Programs, ServerKind, ServerSet};
+use super::{Finding, KafkaListener, Programs, ServerKind, ServerSet, StartError};
 use crate::backend::{Arena, Backend, Closer, HarnessError, LockWaits, Wait};
 use crate::context::Links;
 use crate::design::{Layout, Needs, Role};
@@ -48,7 +48,7 @@ impl LocalBackend {
             .collect();
         let set = ServerSet::start(&wanted(needs), programs, &listeners, root)
             .await
-            .map_err(|error| HarnessError::failed(error.to_string()))?;
+            .map_err(|error| could_not_start(&error, programs))?;
         let set = Arc::new(set);
         for ((system, role), proxy) in &proxies {
             let upstream = match system {
@@ -119,8 +119,10 @@ impl LocalBackend {
     fn direct_links(&self, database: &str, prefix: &str) -> Result<Links, HarnessError> {
         let direct: Option<Arc<dyn Database>> =
             if self.needs.db { Some(Arc::new(self.direct_database(database)?)) } else { None };
-        let cache = self.set.redis_cache().map(|server| Arc::new(RedisCache::new(server.addr())) as Arc<dyn Cache>);
-        let broker = self.set.kafka().map(|server| Arc::new(KafkaBroker::new(server.addr())) as Arc<dyn Broker>);
+        let cache =
+            self.set.redis_cache().map(|server| Arc::new(RedisCache::new(server.addr())) as Arc<dyn Cache>);
+        let broker =
+            self.set.kafka().map(|server| Arc::new(KafkaBroker::new(server.addr())) as Arc<dyn Broker>);
         Ok(Links { database: direct, cache, broker, prefix: prefix.to_owned() })
     }
 }
@@ -132,7 +134,10 @@ impl Backend for LocalBackend {
     }
 
     fn versions(&self) -> BTreeMap<String, String> {
-        self.set.servers().map(|server| (server.kind().name().to_owned(), server.version().to_owned())).collect()
+        self.set
+            .servers()
+            .map(|server| (server.kind().name().to_owned(), server.version().to_owned()))
+            .collect()
     }
 
     fn logs(&self) -> Vec<(String, std::path::PathBuf)> {
@@ -163,7 +168,8 @@ impl Backend for LocalBackend {
             broker: links.broker.filter(|_| needs.broker),
             prefix: links.prefix,
         };
-        let links = Role::ALL.iter().map(|role| (*role, only(self.links_of(*role, &database, &prefix)))).collect();
+        let links =
+            Role::ALL.iter().map(|role| (*role, only(self.links_of(*role, &database, &prefix)))).collect();
         let direct = only(self.direct_links(&database, &prefix)?);
         let closer = LocalCloser {
             set: self.set.clone(),
@@ -183,6 +189,22 @@ impl Backend for LocalBackend {
 
     fn quiet_ms(&self) -> u64 {
         QUIET_MS
+    }
+}
+
+/// A program that is not there is missing; one that is named and wrong, or does not start, has failed.
+fn could_not_start(error: &StartError, programs: &Programs) -> HarnessError {
+    match error {
+        StartError::Unavailable(program)
+            if !matches!(programs.finding(program.program), Finding::Wrong { .. }) =>
+        {
+            HarnessError::Missing { what: program.reason.clone(), advice: program.advice.clone() }
+        }
+        StartError::Unavailable(_)
+        | StartError::Ended { .. }
+        | StartError::NotReady { .. }
+        | StartError::Preparation { .. }
+        | StartError::Gone { .. } => HarnessError::failed(error.to_string()),
     }
 }
 

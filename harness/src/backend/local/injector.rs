@@ -65,7 +65,9 @@ impl LocalInjector {
         let links: Vec<&Proxy> = self
             .proxies
             .iter()
-            .filter(|((of, role), _)| *of == system && on.of.as_deref().is_none_or(|name| role_is(*role, name)))
+            .filter(|((of, role), _)| {
+                *of == system && on.of.as_deref().is_none_or(|name| role_is(*role, name))
+            })
             .map(|(_, proxy)| proxy)
             .collect();
         if links.is_empty() {
@@ -79,7 +81,10 @@ impl LocalInjector {
         for proxy in self.links(system, on)? {
             self.note(on, proxy);
             proxy.inject(fault);
-            proxy.verify().await.map_err(|reason| HarnessError::failed(format!("{}: {reason}", proxy.name())))?;
+            proxy
+                .verify()
+                .await
+                .map_err(|reason| HarnessError::failed(format!("{}: {reason}", proxy.name())))?;
         }
         Ok(())
     }

@@ -4,8 +4,10 @@
 //! a killed owner leaves is removed by the [`sweep`] at the next start, and only that. Each [`Server`] can be
 //! killed, stopped, paused and started again on the same port.
 
+mod arena;
 mod doctor;
 mod error;
+mod injector;
 mod kafka;
 mod port;
 mod postgres;
@@ -18,6 +20,7 @@ mod set;
 mod set_dir;
 mod template;
 
+pub use arena::LocalBackend;
 pub use doctor::{Diagnosis, Doctor};
 pub use error::{ServerError, StartError};
 pub use programs::{Finding, Places, Program, Programs, Source, Unavailable};

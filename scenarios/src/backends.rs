@@ -1,0 +1,81 @@
+//! Which backend a command runs on, and why.
+
+use std::sync::Arc;
+
+use crosscheck_harness::backend::local::{Doctor, LocalBackend, Places, Programs, default_root};
+use crosscheck_harness::backend::{Backend, HarnessError};
+use crosscheck_harness::design::{Design, Needs};
+
+/// Reads the environment: handed in, because only binaries may.
+pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// What `--backend` says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Choice {
+    /// The most real one that is there.
+    #[default]
+    Auto,
+    /// The in-process model.
+    Model,
+    /// Server processes on this machine.
+    Local,
+    /// Containers.
+    Docker,
+}
+
+/// A backend, and why it was taken.
+pub struct Chosen {
+    /// The backend.
+    pub backend: Arc<dyn Backend>,
+    /// Why, in a sentence.
+    pub why: String,
+}
+
+impl std::fmt::Debug for Chosen {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Chosen").field("backend", &self.backend.name()).field("why", &self.why).finish()
+    }
+}
+
+/// What all these designs need together.
+pub fn needs_of(designs: &[Arc<dyn Design>]) -> Needs {
+    designs.iter().map(|design| design.needs()).fold(Needs::default(), |all, needs| Needs {
+        db: all.db || needs.db,
+        cache: all.cache || needs.cache,
+        broker: all.broker || needs.broker,
+    })
+}
+
+/// Starts the backend.
+///
+/// # Errors
+/// What is missing, and what to do about it.
+pub async fn open(choice: Choice, needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
+    match choice {
+        Choice::Model => Err(not_yet("model")),
+        Choice::Docker => Err(not_yet("docker")),
+        Choice::Local => local(needs, env, "asked for").await,
+        Choice::Auto => {
+            local(needs, env, "auto: local server processes; the docker and model backends are not there yet")
+                .await
+        }
+    }
+}
+
+fn not_yet(name: &str) -> HarnessError {
+    HarnessError::Missing {
+        what: format!("this Crosscheck has no {name} backend yet"),
+        advice: "take --backend local".to_owned(),
+    }
+}
+
+async fn local(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, HarnessError> {
+    let programs = Programs::find(env, &Places::debian());
+    let backend = LocalBackend::start(needs, &programs, &default_root(env)).await?;
+    Ok(Chosen { backend: Arc::new(backend), why: why.to_owned() })
+}
+
+/// What is here and what is not.
+pub fn doctor(env: Environment<'_>) -> Doctor {
+    Doctor::examine(&Programs::find(env, &Places::debian()))
+}
