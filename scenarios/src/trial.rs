@@ -23,12 +23,20 @@ pub struct Trials {
     pub out: PathBuf,
     /// How many were begun, so that each has databases and topics of its own.
     counter: Arc<std::sync::atomic::AtomicU64>,
+    /// What is judged as the claims, instead of those of the design.
+    claims: Vec<Property>,
 }
 
 impl Trials {
     /// Trials that are saved under `out`.
     pub fn new(out: &Path) -> Self {
-        Trials { out: out.to_owned(), counter: Arc::default() }
+        Trials { out: out.to_owned(), counter: Arc::default(), claims: Vec::new() }
+    }
+
+    /// The same, with these properties judged as the claims; with those of the design if there are none.
+    #[must_use]
+    pub fn judging(self, claims: &[Property]) -> Self {
+        Trials { claims: claims.to_vec(), ..self }
     }
 
     /// Runs a schedule, saves what it left, and judges it.
@@ -50,7 +58,7 @@ impl Trials {
         dir.save_before_check(&info, &schedule.to_json(), &faults).map_err(failed)?;
         save_logs(&backend.logs(), &dir)?;
         let history = judge::history(&record).map_err(failed)?;
-        let claims = design.claims();
+        let claims = if self.claims.is_empty() { design.claims() } else { self.claims.clone() };
         let notes = ground_truth::row(&design.id()).map(|row| row.properties()).unwrap_or_default();
         let judgement = judge::judge(&record, &history, &claims, &notes);
         let verdict = verdict(design, &record, judgement, schedule);

@@ -14,8 +14,12 @@ use super::value::{self, Faults};
 pub(crate) enum BackendChoice {
     /// The best that is here; the output says which and why
     Auto,
+    /// The in-process model (not there yet)
+    Model,
     /// Server processes of ours on loopback ports
     Local,
+    /// Containers (not there yet)
+    Docker,
 }
 
 /// Runs the ground-truth table: every variant, without and with its faults, against the expected verdicts

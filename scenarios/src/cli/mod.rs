@@ -8,7 +8,11 @@ use clap::{Parser, Subcommand};
 mod args;
 mod exit;
 mod list;
+mod matrix;
 mod output;
+mod replay;
+mod run;
+mod session;
 mod value;
 
 pub(crate) use exit::{Exit, Stop};
@@ -34,12 +38,18 @@ Exit codes:
 #[derive(Debug, Subcommand)]
 enum Command {
     List(list::Args),
+    Matrix(args::MatrixArgs),
+    Run(args::RunArgs),
+    Replay(args::ReplayArgs),
 }
 
 impl Command {
     fn execute(self) -> Result<(), Stop> {
         match self {
             Command::List(args) => list::execute(&args),
+            Command::Matrix(args) => matrix::execute(&args),
+            Command::Run(args) => run::execute(&args),
+            Command::Replay(args) => replay::execute(&args),
         }
     }
 }
