@@ -9,7 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs, Role, Service};
-use crosscheck_harness::operation::{Operation, OperationKind};
+use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::port::PortError;
 use crosscheck_harness::schedule::Schedule;
 use crosscheck_models::property::Property;
@@ -69,6 +69,10 @@ impl Design for OutboxPollFlagSingle {
 
     fn layout(&self) -> Layout {
         consumer::with_projection(outbox::with_outbox(event::with_topic(stock::layout())))
+    }
+
+    fn workload(&self) -> Workload {
+        outbox::workload()
     }
 
     fn services(&self) -> Vec<Service> {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs, Role, Service};
-use crosscheck_harness::operation::{Operation, OperationKind};
+use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::port::PortError;
 use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
@@ -51,6 +51,10 @@ impl Design for OutboxPollIdCursor {
             "INSERT INTO relay_cursor VALUES (0)".to_owned(),
         ]);
         layout
+    }
+
+    fn workload(&self) -> Workload {
+        outbox::workload()
     }
 
     fn services(&self) -> Vec<Service> {

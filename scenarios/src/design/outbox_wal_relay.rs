@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use crosscheck_harness::change::Insert;
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs, Role, Service};
-use crosscheck_harness::operation::{Operation, OperationKind};
+use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::port::{PortError, System};
 use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
@@ -81,6 +81,10 @@ impl Design for OutboxWalRelay {
             "SELECT pg_create_logical_replication_slot('{prefix}outbox', 'test_decoding')::text".to_owned(),
         );
         layout
+    }
+
+    fn workload(&self) -> Workload {
+        outbox::workload()
     }
 
     fn services(&self) -> Vec<Service> {

@@ -2,7 +2,7 @@
 
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Done, Failure, Layout};
-use crosscheck_harness::operation::Operation;
+use crosscheck_harness::operation::{Operation, OperationKind, Pauses, Workload};
 use crosscheck_harness::port::{PortError, Row};
 use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
@@ -23,6 +23,20 @@ pub fn claims() -> Vec<Property> {
         Property::AckDurability,
         Property::Liveness,
     ]
+}
+
+/// The load: transactions that overlap, at a rate with which a relay keeps up. One that lags behind sees every
+/// gap closed by the time it comes to it, and shows nothing.
+pub fn workload() -> Workload {
+    Workload {
+        clients: 8,
+        keys: 8,
+        rate: Some(120),
+        reads_percent: 34,
+        writes: OperationKind::Write,
+        aborts_percent: 3,
+        pauses: Pauses { percent: 25, max_ms: 25 },
+    }
 }
 
 /// The faults that an outbox claims to survive: crashes of the application, of the database and of the
