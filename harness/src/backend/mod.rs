@@ -65,6 +65,9 @@ pub trait Injector: Send + Sync {
     /// If this backend does not have it, or it did not take.
     async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError>;
 
+    /// Whether a fault that is in force has hit anything yet.
+    fn has_hit(&self, on: &FaultOn) -> bool;
+
     /// Ends a fault, and returns once what it disturbed works again; says what the fault hit.
     ///
     /// # Errors

@@ -159,10 +159,12 @@ async fn finish(
     service::stop(services).await;
     finals::read(run, layout, slot).await?;
     let failed = run.lock_faults().iter().find(|fault| !fault.took).cloned();
+    let missed = run.fault_that_hit_nothing();
     let incomplete = load
         .err()
         .map(|Inconclusive(reason)| reason)
-        .or_else(|| failed.map(|fault| format!("fault {} did not take: {}", fault.on.fault, fault.detail)));
+        .or_else(|| failed.map(|fault| format!("fault {} did not take: {}", fault.on.fault, fault.detail)))
+        .or_else(|| missed.map(|id| format!("fault {id} hit nothing in any of its windows")));
     let doubt = incomplete.map_or(Doubt::None, Doubt::Incomplete);
     Ok(match drained {
         drain::Drained::Quiet => (Vec::new(), doubt),
@@ -236,6 +238,15 @@ impl Run {
             // What goes wrong here is noted in the fault's record, and makes the run unknown.
             let _ = self.heal(&on).await;
         }
+    }
+
+    /// A class of faults of which no window hit anything: the run is no evidence of surviving it.
+    fn fault_that_hit_nothing(&self) -> Option<String> {
+        let mut hits: BTreeMap<String, u64> = BTreeMap::new();
+        for fault in self.lock_faults().iter() {
+            *hits.entry(fault.on.fault.clone()).or_default() += fault.hits;
+        }
+        hits.into_iter().find(|(_, count)| *count == 0).map(|(id, _)| id)
     }
 
     fn counters(&self) -> BTreeMap<String, u64> {

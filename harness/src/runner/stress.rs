@@ -17,6 +17,10 @@ use crate::schedule::{FaultOn, Stress, Window};
 /// How long clients may take to end their last operation.
 const REST_MAX: Duration = Duration::from_secs(40);
 
+/// How much longer than planned a fault lasts if it has not hit anything, and how often that is looked at.
+const HIT_MAX: Duration = Duration::from_secs(4);
+const HIT_LOOK: Duration = Duration::from_millis(20);
+
 /// Plays load and faults, and heals.
 pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(), Inconclusive> {
     let start = Instant::now();
@@ -82,6 +86,10 @@ async fn play_window(
     if !window.on.fault.starts_with("app-") {
         run.inject(&window.on).await?;
         tokio::time::sleep(length).await;
+        let late = Instant::now() + HIT_MAX;
+        while !run.arena.injector.has_hit(&window.on) && Instant::now() < late {
+            tokio::time::sleep(HIT_LOOK).await;
+        }
         return run.heal(&window.on).await;
     }
     let mut rng = stream(seed, &format!("window {number}"));
@@ -96,12 +104,16 @@ async fn play_window(
     let before = run.gate.fired(&actor);
     let mut fired = 0;
     let end = Instant::now() + length;
-    // A crash or an error is over at once: arm it again until the window ends.
-    while Instant::now() < end {
+    // A crash or an error is over at once: arm it again until the window ends. An actor that stands in a long
+    // call meets it later.
+    while Instant::now() < end || fired == 0 {
         run.gate.arm(&actor, rng.random_range(0..8), armed.clone());
         let mut changes = run.gate.changes();
         let fires = changes.wait_for(|_| run.gate.fired(&actor) > before + fired);
-        let _ = timeout(end.saturating_duration_since(Instant::now()), fires).await;
+        let patience = if fired == 0 { HIT_MAX } else { end.saturating_duration_since(Instant::now()) };
+        if timeout(patience, fires).await.is_err() && fired == 0 {
+            break;
+        }
         fired = run.gate.fired(&actor) - before;
         if matches!(armed, Armed::Pause(_)) {
             break;

@@ -164,6 +164,17 @@ impl Injector for LocalInjector {
         }
     }
 
+    fn has_hit(&self, on: &FaultOn) -> bool {
+        let Ok(Kind::Link(system, _)) = kind(on) else { return true };
+        let before = self.before.lock().expect("no code panics while it holds the counters");
+        self.links(system, on).is_ok_and(|links| {
+            links.iter().any(|proxy| {
+                let then = before.get(&(on.clone(), proxy.name().to_owned()));
+                then.is_some_and(|then| hits_of(then, &proxy.stats()).0 > 0)
+            })
+        })
+    }
+
     async fn heal(&self, on: &FaultOn) -> Result<Hits, HarnessError> {
         match kind(on)? {
             Kind::Link(system, fault) => self.heal_link(on, system, fault),
