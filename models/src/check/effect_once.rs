@@ -69,22 +69,25 @@ fn judge_missing(index: &Index<'_>, stores: &[&Applied<'_>], finding: &mut Findi
         let of_store = index.effects.iter().filter(|applied| applied.effect.store == *store);
         let is_applied = index.covered(of_store.map(|applied| (applied.commit, applied.effect.ver)));
         for (commit, _) in index.commits.iter().zip(is_applied).filter(|(_, is_applied)| !is_applied) {
-            finding.violated(commit.evidence.at(), || missing(index, commit, first));
+            finding.violated(commit.evidence.at(), || missing(index, commit, store));
         }
     }
 }
 
-/// Any effect of the store shows that its effects were recorded, and so that this one did not happen.
-fn missing(index: &Index<'_>, commit: &Commit<'_>, other: &Applied<'_>) -> Found {
+/// Another effect of the store shows that its effects were recorded, and so that this one did not happen. One of
+/// the same operation needs its own commit beside it: alone it could pass for the missing one.
+fn missing(index: &Index<'_>, commit: &Commit<'_>, store: &str) -> Found {
     let key = index.key_of(commit);
+    let is_of = |applied: &&Applied<'_>| applied.key == commit.key && applied.effect.op_id == commit.op_id;
+    let of_store = || index.effects.iter().filter(|applied| applied.effect.store == store);
+    let other = of_store().find(|applied| !is_of(applied));
+    let mut evidence = vec![commit.evidence];
+    if let Some(applied) = other.or_else(|| of_store().next()) {
+        evidence.push(Evidence::Event(applied.index));
+        let own = applied.commit.filter(|_| is_of(&applied));
+        evidence.extend(own.map(|own| index.commits[own as usize].evidence));
+    }
     let name = commit.ver.map_or_else(|| key.to_owned(), |ver| format!("{key} v{ver}"));
-    Found::new(
-        format!(
-            "{name} of {} is in the ledger, and never took effect in {}",
-            commit.op_id, other.effect.store
-        ),
-        key,
-        &[commit.op_id],
-        &[commit.evidence, Evidence::Event(other.index)],
-    )
+    let summary = format!("{name} of {} is in the ledger, and never took effect in {store}", commit.op_id);
+    Found::new(summary, key, &[commit.op_id], &evidence)
 }

@@ -118,14 +118,17 @@ fn judge_gaps(index: &Index<'_>, versions: &ByKey<(u32, u64, u32)>, finding: &mu
                 let (below, above) = (receipts[at - 1], receipts[at]);
                 let commit = &index.commits[*commit as usize];
                 let moment = below.evidence.at().max(above.evidence.at());
-                finding.violated(moment, || left_out(below, above, commit));
+                finding.violated(moment, || left_out(index, below, above, commit));
             }
         }
     }
     finding.count("keys_with_several_deliveries", several);
 }
 
-fn left_out(below: &Receipt<'_>, above: &Receipt<'_>, commit: &Commit<'_>) -> Found {
+fn left_out(index: &Index<'_>, below: &Receipt<'_>, above: &Receipt<'_>, commit: &Commit<'_>) -> Found {
+    let mut evidence = vec![commit.evidence];
+    evidence.extend(index.shown_beside(below, commit));
+    evidence.extend(index.shown_beside(above, commit));
     let (low, high) = (below.event, above.event);
     let ver = commit.ver.unwrap_or_default();
     Found::new(
@@ -135,6 +138,6 @@ fn left_out(below: &Receipt<'_>, above: &Receipt<'_>, commit: &Commit<'_>) -> Fo
         ),
         &low.key,
         &[&low.op_id, commit.op_id, &high.op_id],
-        &[below.evidence, above.evidence, commit.evidence],
+        &evidence,
     )
 }

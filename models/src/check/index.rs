@@ -216,6 +216,19 @@ impl<'h> Index<'h> {
         self.covered(received.iter().map(|receipt| (receipt.commit, receipt.event.ver)))
     }
 
+    /// Whether a receipt is of the operation and key of this commit, be it another version.
+    pub(super) fn is_of(&self, receipt: &Receipt<'_>, commit: &Commit<'_>) -> bool {
+        receipt.key == commit.key && receipt.event.op_id == commit.op_id
+    }
+
+    /// The evidence of a receipt beside a commit that it does not announce. Of the same operation it needs its
+    /// own commit too: alone it could pass for this one.
+    pub(super) fn shown_beside(&self, receipt: &Receipt<'_>, commit: &Commit<'_>) -> Vec<Evidence> {
+        let own = receipt.commit.filter(|_| self.is_of(receipt, commit));
+        let own = own.map(|own| self.commits[own as usize].evidence);
+        [Some(receipt.evidence), own].into_iter().flatten().collect()
+    }
+
     /// The commits of each key, by version; those whose version is not known are left out.
     pub(super) fn versions(&self) -> ByKey<(u32, u64, u32)> {
         let mut all: Vec<(u32, u64, u32)> = self

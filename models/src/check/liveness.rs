@@ -54,10 +54,10 @@ impl<'h> Call<'h> {
 /// call waits for. Both calls are the evidence.
 fn judge_stalls(calls: &[Call<'_>], options: &Options, finding: &mut Finding) {
     let windows = &options.fault_windows;
-    let mut hit: Vec<(&Call<'_>, &FaultWindow)> = calls
-        .iter()
-        .filter_map(|call| windows.iter().find(|window| call.is_hit_by(window)).map(|window| (call, window)))
-        .collect();
+    let mut hit: Vec<(&Call<'_>, &FaultWindow)> = Vec::new();
+    for call in calls {
+        hit.extend(windows.iter().filter(|window| call.is_hit_by(window)).map(|window| (call, window)));
+    }
     hit.sort_by_key(|(call, _)| (call.from, call.event.index));
     let latest_end = running_max(&hit);
     for victim in calls {

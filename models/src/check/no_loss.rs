@@ -2,7 +2,7 @@
 
 use super::exercise;
 use super::finding::{Evidence, Finding, Found};
-use super::index::{Commit, Index};
+use super::index::{Commit, Index, Receipt};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     let mut finding = Finding::requiring(&["committed_writes"]);
@@ -51,14 +51,17 @@ fn lost(commit: &Commit<'_>, index: &Index<'_>) -> Found {
 
 /// What shows that deliveries were recorded, and so that this one did not happen: the final log, or another
 /// delivery, best of a later version of the same key.
-fn terminator(commit: &Commit<'_>, index: &Index<'_>) -> Option<Evidence> {
+fn terminator(commit: &Commit<'_>, index: &Index<'_>) -> Vec<Evidence> {
     if let Some(log) = index.history.final_log() {
-        return Some(Evidence::Event(log.event.index));
+        return vec![Evidence::Event(log.event.index)];
     }
-    let later =
-        |ver: u64| index.delivers.iter().find(|receipt| receipt.key == commit.key && receipt.event.ver > ver);
-    let witness = commit.ver.and_then(later).or_else(|| index.delivers.last());
-    witness.map(|receipt| receipt.evidence)
+    let is_other = |receipt: &&Receipt<'_>| !index.is_of(receipt, commit);
+    let is_later = |receipt: &&Receipt<'_>| {
+        receipt.key == commit.key && commit.ver.is_some_and(|ver| receipt.event.ver > ver)
+    };
+    let others = || index.delivers.iter().filter(is_other);
+    let receipt = others().find(is_later).or_else(|| others().next_back()).or_else(|| index.delivers.last());
+    receipt.map(|receipt| index.shown_beside(receipt, commit)).unwrap_or_default()
 }
 
 /// The first final read of any kind other than the ledger.

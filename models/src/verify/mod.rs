@@ -53,8 +53,9 @@ pub fn verify(history: &History, witness: &Witness, options: &Options) -> Result
 /// The history that holds only what the witness names: its events, and of final reads its rows.
 ///
 /// In it the property is violated too. Take an operation, an observation, a row or a final read away and it is
-/// not, with one exception: a row of the source of truth that a copy or an acknowledgement contradicts. Without
-/// that row the source of truth would hold nothing there, which is no better.
+/// not, but for rows whose absence is no better: a row of the source of truth that a copy or an acknowledgement
+/// contradicts (nothing there contradicts it too), and where an operation was applied twice to the key of a
+/// `fidelity` witness, its rows of the ledger.
 ///
 /// # Errors
 /// If the witness names an event that is not there, or half of an operation.

@@ -127,10 +127,11 @@ pub(super) fn is_inverted(shown: &Exhibits<'_>) -> bool {
     let Some((first, second)) = in_order(shown) else {
         return false;
     };
+    // The row of its version, or where its operation never made that one, any row of the operation.
     let position = |event: &Received<'_>| {
         let said = event.said;
-        let mut rows = shown.ledger_rows.iter().filter(|row| row.op_id == said.op_id && row.key == said.key);
-        rows.next().and_then(|row| row.commit)
+        let own = || shown.ledger_rows.iter().filter(|row| row.op_id == said.op_id && row.key == said.key);
+        own().find(|row| row.ver == said.ver).or_else(|| own().next()).and_then(|row| row.commit)
     };
     match (position(first), position(second)) {
         (Some(earlier), Some(later)) => earlier > later,

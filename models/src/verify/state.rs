@@ -1,7 +1,7 @@
 //! What events have to show against the state that clients read and that was left at the end.
 
 use super::exhibits::Exhibits;
-use crate::check::Options;
+use crate::check::{FaultWindow, Options};
 use crate::history::{CopyRow, LedgerRow, Operation, Outcome, ReadItem, Scalar, SotRow, Source};
 
 pub(super) fn is_diverged(shown: &Exhibits<'_>) -> bool {
@@ -196,14 +196,18 @@ pub(super) fn is_stalled(shown: &Exhibits<'_>, options: &Options) -> bool {
             let (Some(from), Some(held_from)) = (victim.since, holder.since) else {
                 return false;
             };
-            let is_hit = |system: &str, from: u64, to: u64| {
-                let mut windows = options.fault_windows.iter();
-                windows.any(|w| w.system == system && w.from_ns < to && from < w.to_ns)
-            };
+            let windows = || options.fault_windows.iter();
+            let in_window = |w: &FaultWindow, from: u64, to: u64| w.from_ns < to && from < w.to_ns;
+            let is_well = !windows().any(|w| w.system == victim.system && in_window(w, from, waited.time));
+            let is_held_up = windows().any(|w| {
+                w.system == holder.system
+                    && in_window(w, held_from, held.time)
+                    && in_window(w, from, waited.time)
+            });
             waited.time.saturating_sub(from) > options.stall_ns
                 && victim.actor != holder.actor
-                && !is_hit(&victim.system, from, waited.time)
-                && is_hit(&holder.system, held_from, held.time)
+                && is_well
+                && is_held_up
                 && held_from < waited.time
                 && from < held.time
         }),

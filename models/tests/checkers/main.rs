@@ -1,6 +1,11 @@
-//! The checkers against planted histories.
+//! The checkers: against planted histories, against naive oracles, against bugs planted in correct runs; and
+//! the stories as people read them.
 
 mod history_text;
+mod oracle;
 mod planted;
+mod planted_bugs;
+mod random_history;
+mod simulated;
 mod stories;
 mod witness_laws;
