@@ -58,6 +58,12 @@ pub enum Move {
         /// Where it stops.
         until: Until,
     },
+    /// The actor is let go, and the next move does not wait for where it comes to a halt: it may have to wait for
+    /// its turn within the application, which no server can tell.
+    Start {
+        /// The actor.
+        actor: String,
+    },
     /// The actor crashes where it stands: its future and its connections are dropped, then it is started again.
     Crash {
         /// The actor.
@@ -101,7 +107,7 @@ pub struct FaultOn {
 pub enum Until {
     /// Before the point of this name.
     Point(String),
-    /// Before a call whose text contains this.
+    /// Before a call whose text begins like this.
     Call(String),
     /// When its operation is done.
     OpDone,
@@ -207,7 +213,7 @@ impl Schedule {
 impl Move {
     fn fault_id(&self) -> Option<String> {
         match self {
-            Move::Run { .. } | Move::Wait { .. } | Move::Heal(_) => None,
+            Move::Run { .. } | Move::Start { .. } | Move::Wait { .. } | Move::Heal(_) => None,
             Move::Crash { .. } => Some("app-crash".to_owned()),
             Move::LoseReply { .. } => Some("lost-reply".to_owned()),
             Move::LoseRequest { .. } => Some("lost-request".to_owned()),
@@ -220,7 +226,7 @@ impl Move {
         Move::Run { actor: actor.to_owned(), until: Until::Point(point.to_owned()) }
     }
 
-    /// The actor runs until it stands before a call that contains this text.
+    /// The actor runs until it stands before a call that begins like this.
     pub fn to_call(actor: &str, call: &str) -> Move {
         Move::Run { actor: actor.to_owned(), until: Until::Call(call.to_owned()) }
     }
@@ -238,6 +244,11 @@ impl Move {
     /// The actor runs until it waits for a lock.
     pub fn to_block(actor: &str) -> Move {
         Move::Run { actor: actor.to_owned(), until: Until::Blocked }
+    }
+
+    /// The actor is let go, and nobody waits for it.
+    pub fn start(actor: &str) -> Move {
+        Move::Start { actor: actor.to_owned() }
     }
 
     /// The actor crashes where it stands.

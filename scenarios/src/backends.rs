@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crosscheck_harness::backend::local::{Doctor, LocalBackend, Places, Programs, default_root};
+use crosscheck_harness::backend::local::{Doctor, Finding, LocalBackend, Places, Programs, default_root};
 use crosscheck_harness::backend::{Backend, HarnessError};
 use crosscheck_harness::design::{Design, Needs};
 
@@ -73,6 +73,20 @@ async fn local(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, 
     let programs = Programs::find(env, &Places::debian());
     let backend = LocalBackend::start(needs, &programs, &default_root(env)).await?;
     Ok(Chosen { backend: Arc::new(backend), why: why.to_owned() })
+}
+
+/// Why the local backend cannot be had, if some program of it is missing. One that is set and wrong is not
+/// missing: starting it tells what is wrong.
+pub fn missing(env: Environment<'_>) -> Option<String> {
+    let programs = Programs::find(env, &Places::debian());
+    let needed = programs.findings().iter().filter(|(program, _)| !program.is_optional());
+    let mut reasons = Vec::new();
+    for (program, finding) in needed {
+        if let Finding::Missing { advice, .. } = finding {
+            reasons.push(format!("{program} is missing; {advice}"));
+        }
+    }
+    (!reasons.is_empty()).then(|| reasons.join("; "))
 }
 
 /// What is here and what is not.

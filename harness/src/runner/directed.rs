@@ -67,6 +67,15 @@ impl Source for Listed {
 async fn play_move(run: &Arc<Run>, next: &Move) -> Result<(), Inconclusive> {
     match next {
         Move::Run { actor, until } => run_until(run, actor, until).await,
+        Move::Start { actor } => match halt(run, actor).await? {
+            Halt::Held(_) => {
+                run.gate.grant(actor, Decision::Pass);
+                Ok(())
+            }
+            Halt::Blocked | Halt::Done => {
+                Err(Inconclusive(format!("{actor} cannot be let go: it is not held")))
+            }
+        },
         Move::Crash { actor } => {
             let from_ns = run.recorder.clock().now_ns();
             let halt = halt(run, actor).await?;
@@ -154,7 +163,7 @@ async fn run_until(run: &Arc<Run>, actor: &str, until: &Until) -> Result<(), Inc
 fn stops(until: &Until, step: &StepInfo) -> bool {
     match until {
         Until::Point(name) => step.kind == StepKind::Point && step.call == *name,
-        Until::Call(text) => step.kind == StepKind::Call && step.call.contains(text.as_str()),
+        Until::Call(text) => step.kind == StepKind::Call && step.call.starts_with(text.as_str()),
         Until::OpDone => step.kind == StepKind::Between,
         Until::Idle => step.kind == StepKind::Idle,
         Until::Blocked => false,

@@ -5,13 +5,13 @@ use std::collections::BTreeSet;
 use super::by_key::ByKey;
 use super::finding::Finding;
 use super::index::Index;
-use crate::history::Process;
+use crate::history::{Operation, Process};
 
 /// How writes met.
 pub(super) struct Meetings {
-    /// Acknowledged writes that began while another one, of any key, was under way.
+    /// Committed writes that began while another one, of any key, was under way.
     pub(super) overlapping_writes: u64,
-    /// Acknowledged writes that began while another one of the same key was under way.
+    /// Committed writes that began while another one of the same key was under way.
     pub(super) overlapping_writes_per_key: u64,
     /// Whether more than one process wrote: a single writer has nothing to race with.
     pub(super) has_several_writers: bool,
@@ -20,10 +20,16 @@ pub(super) struct Meetings {
 pub(super) fn meetings(index: &Index<'_>) -> Meetings {
     let mut spans: Vec<(u32, u64, u64)> = Vec::new();
     let mut writers: BTreeSet<&Process> = BTreeSet::new();
-    for (op, item) in index.acknowledged() {
-        writers.insert(&op.process);
-        if let (Some(key), Some(end)) = (index.key_number(&item.key), op.complete_time) {
-            spans.push((key, op.invoke_time, end));
+    for op in index.history.ops() {
+        for item in &op.writes {
+            // A write whose client never heard of it met others all the same, if the ledger has it. When it
+            // ended nobody knows; that it had begun to be unknown is the least.
+            if let (Some(key), Some(end)) = (index.key_number(&item.key), op.complete_time)
+                && (op.is_ok() || is_in_ledger(index, op, key))
+            {
+                writers.insert(&op.process);
+                spans.push((key, op.invoke_time, end));
+            }
         }
     }
     spans.sort_unstable_by_key(|(_, from, to)| (*from, *to));
@@ -34,6 +40,10 @@ pub(super) fn meetings(index: &Index<'_>) -> Meetings {
         overlapping_writes_per_key: by_key.groups().map(|(_, spans)| overlaps(spans)).sum(),
         has_several_writers: writers.len() > 1,
     }
+}
+
+fn is_in_ledger(index: &Index<'_>, op: &Operation, key: u32) -> bool {
+    index.ledger.is_some() && index.commits_of(op.op_id.as_deref().unwrap_or_default(), key).next().is_some()
 }
 
 /// How many spans, in order of their beginnings, begin before all earlier ones have ended.

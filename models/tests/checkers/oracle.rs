@@ -164,7 +164,13 @@ fn per_key_order(history: &History) -> bool {
             a.key == b.key && a.topic == b.topic && a.partition != b.partition
         })
     });
-    let firsts = firsts(history);
+    // What never committed has no place in the order.
+    let committed = |got: &Got<'_>| {
+        history.final_ledger().is_none_or(|ledger| {
+            ledger.rows.iter().any(|row| row.op_id == got.said.op_id && row.key == got.said.key)
+        })
+    };
+    let firsts: Vec<Got<'_>> = firsts(history).into_iter().filter(committed).collect();
     is_torn
         || firsts.iter().any(|a| {
             firsts.iter().any(|b| {

@@ -17,7 +17,8 @@ use crosscheck_models::history::CopyRow;
 use crosscheck_models::property::Property;
 use tokio::sync::Mutex;
 
-use crate::parts::{entry, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, entry, stock};
 
 /// How many may use cache and database at once.
 #[derive(Debug, Clone)]
@@ -79,7 +80,7 @@ impl Design for CacheAsideDelAfterWrite {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        match self.access {
+        let mut schedules = match self.access {
             Access::Concurrent => {
                 vec![stale_fill(&self.id()), entry::lost_invalidation(&self.id(), &lost_delete())]
             }
@@ -89,7 +90,15 @@ impl Design for CacheAsideDelAfterWrite {
                     entry::lost_invalidation(&self.id(), &lost_delete()),
                 ]
             }
-        }
+        };
+        schedules.extend(contention::schedules(
+            self,
+            match self.access {
+                Access::Concurrent => Waits::ForLock,
+                Access::OneAtATime(_) => Waits::ForTurn,
+            },
+        ));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

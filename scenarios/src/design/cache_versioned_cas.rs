@@ -13,7 +13,8 @@ use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::history::{CopyRow, ReadItem, Scalar, Source};
 use crosscheck_models::property::Property;
 
-use crate::parts::{entry, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, entry, stock};
 
 /// How long a tombstone stays: longer than any reader takes from its read to its fill.
 const TOMBSTONE_MS: &str = "60000";
@@ -98,11 +99,13 @@ impl Design for CacheVersionedCas {
 
     fn schedules(&self) -> Vec<Schedule> {
         let invalidate = match self.leaves {
-            Leaves::Tombstone => "bury",
+            Leaves::Tombstone => "EVAL bury",
             Leaves::Nothing => "DEL",
         };
-        let calls = entry::Calls { get: "HMGET", fill: "fill", invalidate };
-        vec![late_fill(&self.id()), entry::lost_invalidation(&self.id(), &calls)]
+        let calls = entry::Calls { get: "HMGET", fill: "EVAL fill", invalidate };
+        let mut schedules = vec![late_fill(&self.id()), entry::lost_invalidation(&self.id(), &calls)];
+        schedules.extend(contention::schedules(self, Waits::ForLock));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

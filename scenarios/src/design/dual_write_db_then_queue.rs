@@ -15,7 +15,8 @@ use crosscheck_models::property::Property;
 use tokio::sync::Mutex;
 
 use crate::parts::consumer::{self, Applies};
-use crate::parts::{event, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, event, stock};
 
 /// How many may write at once.
 #[derive(Debug, Clone)]
@@ -100,10 +101,18 @@ impl Design for DualWriteDbThenQueue {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        match self.writers {
+        let mut schedules = match self.writers {
             Writers::Many => vec![reordered(&self.id()), crash_and_reordered(&self.id())],
             Writers::One(_) => vec![one_after_the_other(&self.id()), crash_in_the_gap(&self.id())],
-        }
+        };
+        schedules.extend(contention::schedules(
+            self,
+            match self.writers {
+                Writers::Many => Waits::ForLock,
+                Writers::One(_) => Waits::ForTurn,
+            },
+        ));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

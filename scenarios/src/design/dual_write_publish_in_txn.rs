@@ -15,7 +15,8 @@ use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
 
 use crate::parts::consumer::{self, Applies};
-use crate::parts::{event, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, event, stock};
 
 /// After this a message that the broker has not acknowledged is given up, and the transaction with it.
 const MESSAGE_TIMEOUT: Duration = Duration::from_millis(2600);
@@ -78,11 +79,13 @@ impl Design for DualWritePublishInTxn {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        vec![
+        let mut schedules = vec![
             turned_down_after_publish(&self.id()),
             lost_connection(&self.id()),
             broker_does_not_answer(&self.id()),
-        ]
+        ];
+        schedules.extend(contention::schedules(self, Waits::ForLock));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

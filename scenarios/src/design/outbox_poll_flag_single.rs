@@ -15,7 +15,8 @@ use crosscheck_harness::schedule::Schedule;
 use crosscheck_models::property::Property;
 
 use crate::parts::consumer::{self, Applies};
-use crate::parts::{event, outbox, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, event, outbox, stock};
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -98,6 +99,7 @@ impl Design for OutboxPollFlagSingle {
         if self.marks == Marks::AfterPublish {
             schedules.push(outbox::writer_crashes_and_replies_are_lost(&self.id()));
         }
+        schedules.extend(contention::schedules(self, Waits::ForLock));
         schedules
     }
 

@@ -14,7 +14,8 @@ use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
 
 use crate::parts::consumer::{self, Applies};
-use crate::parts::{event, outbox, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, event, outbox, stock};
 
 const POLL: Duration = Duration::from_millis(5);
 
@@ -62,7 +63,9 @@ impl Design for OutboxPollIdCursor {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        vec![late_commit(), crash_before_the_cursor_moves()]
+        let mut schedules = vec![late_commit(), crash_before_the_cursor_moves()];
+        schedules.extend(contention::schedules(self, Waits::ForLock));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

@@ -16,7 +16,8 @@ use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
 
 use crate::parts::consumer::{self, Applies};
-use crate::parts::{event, outbox, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, event, outbox, stock};
 
 const POLL: Duration = Duration::from_millis(10);
 
@@ -114,6 +115,7 @@ impl Design for OutboxWalRelay {
             Acknowledges::AfterPublish => outbox::writer_crashes_and_replies_are_lost(&self.id()),
             Acknowledges::BeforePublish => slot_falls_back(&self.id()),
         });
+        schedules.extend(contention::schedules(self, Waits::ForLock));
         schedules
     }
 

@@ -9,7 +9,8 @@ use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::schedule::Schedule;
 use crosscheck_models::property::Property;
 
-use crate::parts::{counter, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, counter, stock};
 
 /// The design.
 #[derive(Debug)]
@@ -50,7 +51,9 @@ impl Design for SotPgReadCommittedRmw {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        vec![counter::both_read_then_both_write(&self.id())]
+        let mut schedules = vec![counter::both_read_then_both_write(&self.id())];
+        schedules.extend(contention::schedules(self, Waits::ForLock));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

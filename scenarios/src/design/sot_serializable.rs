@@ -9,7 +9,8 @@ use crosscheck_harness::port::PortError;
 use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::property::Property;
 
-use crate::parts::{counter, stock};
+use crate::parts::contention::Waits;
+use crate::parts::{contention, counter, stock};
 
 /// How often a conflict is tried again.
 const RETRIES: usize = 20;
@@ -53,7 +54,10 @@ impl Design for SotSerializable {
     }
 
     fn schedules(&self) -> Vec<Schedule> {
-        vec![counter::both_read_then_both_write(&self.id()), unanswered_commits(&self.id())]
+        let mut schedules =
+            vec![counter::both_read_then_both_write(&self.id()), unanswered_commits(&self.id())];
+        schedules.extend(contention::schedules(self, Waits::ForLock));
+        schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {

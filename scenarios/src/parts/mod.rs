@@ -2,6 +2,7 @@
 //! design's own file holds what makes it that design.
 
 pub mod consumer;
+pub mod contention;
 pub mod counter;
 pub mod entry;
 pub mod event;
