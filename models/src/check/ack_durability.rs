@@ -1,9 +1,8 @@
 //! Durability of acknowledgements: what a client was told is done is in the source of truth.
 
-use std::collections::HashMap;
-
 use super::finding::{Evidence, Finding, Found};
 use super::index::Index;
+use crate::hash::HashMap;
 use crate::history::{Final, Operation, SotRow, WriteItem};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {

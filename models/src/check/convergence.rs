@@ -1,9 +1,10 @@
 //! Convergence: once all is quiet, every copy says what the source of truth says.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use super::finding::{Evidence, Finding, Found};
 use super::index::Index;
+use crate::hash::{HashMap, HashSet};
 use crate::history::{CopyRow, Final, SotRow};
 
 /// The copy that may leave entries out; every other is a projection, which may not.
@@ -66,7 +67,7 @@ impl Ends<'_> {
     fn judge_missing(&self, finding: &mut Finding) {
         let mut projections: BTreeMap<&str, (usize, HashSet<&str>)> = BTreeMap::new();
         for (at, copy) in self.copies.rows.iter().enumerate().filter(|(_, copy)| copy.store != CACHE) {
-            let (_, keys) = projections.entry(&copy.store).or_insert_with(|| (at, HashSet::new()));
+            let (_, keys) = projections.entry(&copy.store).or_insert_with(|| (at, HashSet::default()));
             if !is_empty(copy) {
                 keys.insert(&copy.key);
             }

@@ -1,11 +1,11 @@
 //! Effects downstream: exactly one for each committed version, in every store that has effects.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::exercise;
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Applied, Commit, Index};
+use crate::hash::HashMap;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if index.effects.is_empty() {
@@ -36,8 +36,8 @@ fn count_redeliveries(index: &Index<'_>, finding: &mut Finding) {
 /// Gives the first effect of each store, in order.
 fn judge_doubled<'i, 'h>(index: &'i Index<'h>, finding: &mut Finding) -> Vec<&'i Applied<'h>> {
     let mut stores: Vec<&Applied<'_>> = Vec::new();
-    let mut numbers: HashMap<&str, u32> = HashMap::new();
-    let mut first_of = HashMap::with_capacity(index.effects.len());
+    let mut numbers: HashMap<&str, u32> = HashMap::default();
+    let mut first_of = HashMap::with_capacity_and_hasher(index.effects.len(), Default::default());
     for applied in &index.effects {
         let store = *numbers.entry(&applied.effect.store).or_insert_with(|| {
             stores.push(applied);

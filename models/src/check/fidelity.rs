@@ -1,11 +1,11 @@
 //! Fidelity: events say what was committed, and leave no version out.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::by_key::ByKey;
 use super::finding::{Finding, Found};
 use super::index::{Commit, Index, Receipt};
+use crate::hash::HashMap;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -71,7 +71,8 @@ fn wrong_version(receipt: &Receipt<'_>, commit: &Commit<'_>) -> Found {
 }
 
 fn judge_against_each_other(index: &Index<'_>, finding: &mut Finding) {
-    let mut first_of: HashMap<(u32, u64), &Receipt<'_>> = HashMap::with_capacity(index.received().len());
+    let mut first_of: HashMap<(u32, u64), &Receipt<'_>> =
+        HashMap::with_capacity_and_hasher(index.received().len(), Default::default());
     for receipt in index.received().iter().filter(|receipt| !receipt.event.value.is_null()) {
         match first_of.entry((receipt.key, receipt.event.ver)) {
             Entry::Vacant(slot) => {

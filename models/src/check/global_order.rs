@@ -1,10 +1,9 @@
 //! Order over all keys: first deliveries in the commit order of the source of truth.
 
-use std::collections::{HashMap, HashSet};
-
 use super::exercise;
 use super::finding::{Finding, Found};
 use super::index::{Index, Receipt};
+use crate::hash::{HashMap, HashSet};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -28,14 +27,18 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 }
 
 fn judge_order(index: &Index<'_>, finding: &mut Finding) {
-    let mut seen: HashSet<(u32, u32)> = HashSet::with_capacity(index.received().len());
-    let mut latest: HashMap<u32, (&Receipt<'_>, u64)> = HashMap::new();
+    let mut seen: HashSet<(u32, u32)> =
+        HashSet::with_capacity_and_hasher(index.received().len(), Default::default());
+    let mut latest: HashMap<u32, (&Receipt<'_>, u64)> = HashMap::default();
     for receipt in index.received() {
+        // What never committed has no place in the order.
+        let Some(commit) = receipt.commit.map(|at| &index.commits[at as usize]) else {
+            continue;
+        };
         if !seen.insert((receipt.lane, receipt.identity)) {
             continue;
         }
-        let commit = receipt.commit.map(|at| &index.commits[at as usize]);
-        let Some(position) = commit.and_then(|commit| commit.position) else {
+        let Some(position) = commit.position else {
             continue;
         };
         finding.count("deliveries_with_commit_position", 1);

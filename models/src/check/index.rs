@@ -1,9 +1,8 @@
 //! What the checkers share: keys and processes as numbers, what was committed, received and read.
 
-use std::collections::HashMap;
-
 use super::by_key::ByKey;
 use super::finding::Evidence;
+use crate::hash::HashMap;
 use crate::history::{
     Deliver, Effect, Event, History, LedgerRow, Operation, Outcome, Process, ReadItem, Scalar, Source,
     WriteItem,
@@ -72,6 +71,13 @@ pub(super) struct Applied<'h> {
     pub(super) moment: (u64, u64),
 }
 
+/// What the index knows of an announcement: its key, its commit, its identity.
+struct Place {
+    key: u32,
+    commit: Option<u32>,
+    identity: u32,
+}
+
 /// One key that a completed operation read.
 pub(super) struct Seen<'h> {
     /// The position of the operation.
@@ -138,7 +144,7 @@ impl<'h> Index<'h> {
             reads: Vec::new(),
             sessions: sessions(history),
             first_of_op,
-            identities: HashMap::new(),
+            identities: HashMap::default(),
         };
         index.take_written_keys();
         index.take_delivers();
@@ -177,18 +183,6 @@ impl<'h> Index<'h> {
         let first = self.first_of_op.get(op_id).copied();
         std::iter::successors(first, |at| self.commits[*at as usize].next_of_op)
             .filter(move |at| self.commits[*at as usize].key == key)
-    }
-
-    /// The commit that an event announces.
-    pub(super) fn announced(&self, op_id: &str, key: u32, ver: u64) -> Option<u32> {
-        let mut any = None;
-        for at in self.commits_of(op_id, key) {
-            if self.commits[at as usize].ver == Some(ver) {
-                return Some(at);
-            }
-            any = any.or(Some(at));
-        }
-        any
     }
 
     /// Which commits these announcements cover. One that has none of its operation's versions may stand for
@@ -260,7 +254,7 @@ impl<'h> Index<'h> {
     }
 
     fn take_delivers(&mut self) {
-        let mut lanes: HashMap<&'h Process, u32> = HashMap::new();
+        let mut lanes: HashMap<&'h Process, u32> = HashMap::default();
         for (event, deliver) in self.history.delivers() {
             let next = lanes.len() as u32;
             let lane = *lanes.entry(&event.process).or_insert(next);
@@ -297,24 +291,41 @@ impl<'h> Index<'h> {
         evidence: Evidence,
         moment: (u64, u64),
     ) -> Receipt<'h> {
-        let key = self.keys.number(&event.key);
-        let commit = self.announced(&event.op_id, key, event.ver);
-        let identity = self.identity(event.event_id.as_deref(), &event.op_id, key);
+        let Place { key, commit, identity } =
+            self.place(&event.op_id, &event.key, event.ver, event.event_id.as_deref());
         Receipt { event, key, commit, lane, identity, evidence, moment }
     }
 
-    /// An explicit id stands alone; the default one is the operation and the key together.
+    /// Where an announcement belongs. One look-up finds the operation, and with it the rest, nearly always.
+    fn place(&mut self, op_id: &'h str, key: &'h str, ver: u64, event_id: Option<&'h str>) -> Place {
+        let first = self.first_of_op.get(op_id).copied();
+        let chain = std::iter::successors(first, |at| self.commits[*at as usize].next_of_op);
+        let mut own = chain.filter(|at| self.keys.name(self.commits[*at as usize].key) == key).peekable();
+        let Some(first) = own.peek().copied() else {
+            let key = self.keys.number(key);
+            return Place { key, commit: None, identity: self.identity(event_id, op_id, key) };
+        };
+        let exact = own.find(|at| self.commits[*at as usize].ver == Some(ver));
+        let key = self.commits[first as usize].key;
+        let identity = match event_id {
+            None => first,
+            Some(_) => self.identity(event_id, op_id, key),
+        };
+        Place { key, commit: exact.or(Some(first)), identity }
+    }
+
+    /// An explicit id stands alone; the default one is the operation and the key together, for which their first
+    /// commit stands where there is one. So these numbers begin after those of the commits.
     fn identity(&mut self, event_id: Option<&'h str>, op_id: &'h str, key: u32) -> u32 {
-        let next = self.identities.len() as u32;
+        let next = (self.commits.len() + self.identities.len()) as u32;
         let identity = event_id.map_or((op_id, Some(key)), |id| (id, None));
         *self.identities.entry(identity).or_insert(next)
     }
 
     fn take_effects(&mut self) {
         for (event, effect) in self.history.effects() {
-            let key = self.keys.number(&effect.key);
-            let commit = self.announced(&effect.op_id, key, effect.ver);
-            let identity = self.identity(effect.event_id.as_deref(), &effect.op_id, key);
+            let Place { key, commit, identity } =
+                self.place(&effect.op_id, &effect.key, effect.ver, effect.event_id.as_deref());
             let moment = (event.time, event.index);
             self.effects.push(Applied { effect, key, commit, identity, index: event.index, moment });
         }
@@ -374,7 +385,7 @@ fn acknowledged_commits<'h>(history: &'h History, keys: &mut Names<'h>) -> Vec<C
 
 /// Links the commits of each operation, and gives the first of each.
 fn chain_by_op<'h>(commits: &mut [Commit<'h>]) -> HashMap<&'h str, u32> {
-    let mut first_of_op = HashMap::with_capacity(commits.len());
+    let mut first_of_op = HashMap::with_capacity_and_hasher(commits.len(), Default::default());
     for at in (0..commits.len()).rev() {
         commits[at].next_of_op = first_of_op.insert(commits[at].op_id, at as u32);
     }
@@ -382,7 +393,7 @@ fn chain_by_op<'h>(commits: &mut [Commit<'h>]) -> HashMap<&'h str, u32> {
 }
 
 fn sessions(history: &History) -> Vec<u32> {
-    let mut numbers: HashMap<(&Process, u32), u32> = HashMap::new();
+    let mut numbers: HashMap<(&Process, u32), u32> = HashMap::default();
     let mut sessions = Vec::with_capacity(history.ops().len());
     for op in history.ops() {
         let next = numbers.len() as u32;

@@ -1,11 +1,11 @@
 //! Monotonic reads (Terry et al., Session Guarantees, 1994): per session and key, and per copy and key, what is
 //! seen never goes back.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Applied, Index};
+use crate::hash::HashMap;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if index.reads.is_empty() && index.effects.is_empty() {
@@ -22,7 +22,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 /// Gives how many reads had an earlier one in their session.
 fn judge_reads(index: &Index<'_>, finding: &mut Finding) -> u64 {
     let ops = index.history.ops();
-    let mut newest: HashMap<(u32, u32), (u64, usize)> = HashMap::new();
+    let mut newest: HashMap<(u32, u32), (u64, usize)> = HashMap::default();
     let mut again = 0;
     for read in &index.reads {
         let Some(ver) = read.version() else {
@@ -58,7 +58,7 @@ fn judge_reads(index: &Index<'_>, finding: &mut Finding) -> u64 {
 
 /// Gives how many effects had an earlier one on their store and key.
 fn judge_effects(index: &Index<'_>, finding: &mut Finding) -> u64 {
-    let mut newest: HashMap<(&str, u32), &Applied<'_>> = HashMap::new();
+    let mut newest: HashMap<(&str, u32), &Applied<'_>> = HashMap::default();
     let mut again = 0;
     for applied in &index.effects {
         match newest.entry((&applied.effect.store, applied.key)) {

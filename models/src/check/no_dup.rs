@@ -1,10 +1,10 @@
 //! Duplicates: an event delivered twice to one consumer, or twice in the log.
 
-use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 
 use super::finding::{Finding, Found};
 use super::index::{Index, Receipt};
+use crate::hash::HashMap;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -19,7 +19,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 }
 
 fn judge_receipts(receipts: &[Receipt<'_>], lane: impl Fn(&Receipt<'_>) -> u32, finding: &mut Finding) {
-    let mut first_of = HashMap::with_capacity(receipts.len());
+    let mut first_of = HashMap::with_capacity_and_hasher(receipts.len(), Default::default());
     for receipt in receipts {
         match first_of.entry((lane(receipt), receipt.identity)) {
             Entry::Vacant(slot) => {

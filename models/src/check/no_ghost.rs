@@ -1,9 +1,8 @@
 //! Ghosts: events of operations that the source of truth never committed.
 
-use std::collections::HashMap;
-
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Index, Receipt};
+use crate::hash::HashMap;
 use crate::history::{Operation, Outcome};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {

@@ -1,11 +1,10 @@
 //! Lost updates (P4 of Berenson et al., 1995): a committed write that was computed from a version which another
 //! committed write had already replaced.
 
-use std::collections::HashMap;
-
 use super::exercise;
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Commit, Index};
+use crate::hash::HashMap;
 use crate::history::SotRow;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
@@ -22,7 +21,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     let modify = index.commits.iter().filter(|commit| commit.base_ver.is_some() || commit.delta.is_some());
     finding.count("read_modify_writes", modify.count() as u64);
     let sot = index.history.final_sot();
-    let mut final_rows: HashMap<&str, (Evidence, &SotRow)> = HashMap::new();
+    let mut final_rows: HashMap<&str, (Evidence, &SotRow)> = HashMap::default();
     for (at, row) in sot.iter().flat_map(|sot| sot.rows.iter().enumerate()) {
         let event = sot.map_or(0, |sot| sot.event.index);
         final_rows.insert(&row.key, (Evidence::Row(event, at), row));
@@ -78,7 +77,8 @@ fn judge_bases(key: &str, chain: &[&Commit<'_>], finding: &mut Finding) {
 }
 
 fn judge_applied_twice(key: &str, chain: &[&Commit<'_>], finding: &mut Finding) {
-    let mut first_of: HashMap<&str, &Commit<'_>> = HashMap::with_capacity(chain.len());
+    let mut first_of: HashMap<&str, &Commit<'_>> =
+        HashMap::with_capacity_and_hasher(chain.len(), Default::default());
     for commit in chain {
         let first = *first_of.entry(commit.op_id).or_insert(commit);
         if !std::ptr::eq(first, *commit) {

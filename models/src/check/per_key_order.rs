@@ -4,10 +4,10 @@
 //! accuses it. So where a ledger tells which events those are, they are left out here.
 
 use std::collections::hash_map::Entry;
-use std::collections::{HashMap, HashSet};
 
 use super::finding::{Finding, Found};
 use super::index::{Index, Receipt};
+use crate::hash::{HashMap, HashSet};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -20,8 +20,9 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 }
 
 fn judge_order(index: &Index<'_>, finding: &mut Finding) {
-    let mut seen: HashSet<(u32, u32)> = HashSet::with_capacity(index.received().len());
-    let mut newest: HashMap<(u32, u32), (&Receipt<'_>, u64)> = HashMap::new();
+    let mut seen: HashSet<(u32, u32)> =
+        HashSet::with_capacity_and_hasher(index.received().len(), Default::default());
+    let mut newest: HashMap<(u32, u32), (&Receipt<'_>, u64)> = HashMap::default();
     for receipt in index.received() {
         if index.ledger.is_some() && receipt.commit.is_none() {
             finding.count("ghosts_left_out", 1);
@@ -63,7 +64,7 @@ fn out_of_order(newer: &Receipt<'_>, older: &Receipt<'_>) -> Found {
 }
 
 fn judge_partitions(index: &Index<'_>, finding: &mut Finding) {
-    let mut homes: HashMap<(&str, u32), &Receipt<'_>> = HashMap::new();
+    let mut homes: HashMap<(&str, u32), &Receipt<'_>> = HashMap::default();
     for receipt in index.received() {
         let home = *homes.entry((&receipt.event.topic, receipt.key)).or_insert(receipt);
         if home.event.partition != receipt.event.partition {

@@ -1,9 +1,8 @@
 //! Read your writes (Terry et al., Session Guarantees, 1994): a session reads at least what it wrote.
 
-use std::collections::HashMap;
-
 use super::finding::{Evidence, Finding, Found};
 use super::index::Index;
+use crate::hash::HashMap;
 use crate::history::{Operation, ReadItem};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
@@ -15,7 +14,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     }
     let mut finding = Finding::requiring(&["reads_after_own_write"]);
     let ops = index.history.ops();
-    let mut own: HashMap<(u32, &str), (u64, usize)> = HashMap::new();
+    let mut own: HashMap<(u32, &str), (u64, usize)> = HashMap::default();
     let mut after_own_write = 0;
     for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.is_ok()) {
         let session = index.sessions[at];

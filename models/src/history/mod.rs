@@ -54,6 +54,7 @@
 
 mod codec;
 mod event;
+mod lines;
 mod operation;
 mod recorded;
 mod scalar;

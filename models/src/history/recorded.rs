@@ -1,11 +1,11 @@
 //! A validated history: parsed and paired once, trusted from there on.
 
-use std::collections::HashMap;
-
+use super::lines::{self, refuse};
 use super::{
     CopyRow, Deliver, Effect, Event, EventBody, Header, Kind, LedgerRow, LogRow, Operation, OutboxRow,
     Outcome, Process, SotRow, Step,
 };
+use crate::hash::HashMap;
 
 /// The version of the format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
@@ -60,21 +60,8 @@ impl History {
     /// # Errors
     /// The first line that breaks a rule of the format, with the reason.
     pub fn parse(text: &str) -> Result<(History, Vec<Note>), HistoryError> {
-        let mut lines = Lines::of(text);
-        let header = parse_header(&mut lines)?;
-        let mut events = Vec::with_capacity(text.len() / 200);
-        let mut notes = Vec::new();
-        for (line, content, is_whole) in lines {
-            match serde_json::from_str::<Event>(content) {
-                Ok(event) => events.push(event),
-                Err(_) if !is_whole && !is_json(content) => {
-                    notes
-                        .push(Note { line, message: "the last line is torn off and was dropped".to_owned() });
-                }
-                Err(_) if content.trim().is_empty() => return refuse(line, "the line is blank"),
-                Err(error) => return refuse(line, &without_line(&error)),
-            }
-        }
+        let (header, rest) = lines::header(text)?;
+        let (events, notes) = lines::events(rest)?;
         Ok((History::from_events(header, events)?, notes))
     }
 
@@ -95,7 +82,7 @@ impl History {
             return refuse(line, "the line is not UTF-8");
         };
         let (history, mut notes) = History::parse(before)?;
-        notes.push(Note { line, message: "the last line is torn off and was dropped".to_owned() });
+        notes.push(lines::torn(line));
         Ok((history, notes))
     }
 
@@ -104,9 +91,7 @@ impl History {
     /// # Errors
     /// The first event that breaks a rule, as the line on which it would stand.
     pub fn from_events(header: Header, events: Vec<Event>) -> Result<History, HistoryError> {
-        if header.crosscheck != FORMAT_VERSION {
-            return refuse(1, &unsupported(header.crosscheck));
-        }
+        lines::check_version(&header)?;
         let mut pairing = Pairing::default();
         for (position, event) in events.iter().enumerate() {
             if event.index != position as u64 {
@@ -201,74 +186,6 @@ impl History {
             .iter()
             .rev()
             .find_map(|event| rows_of(&event.body).map(|rows| Final { event, rows: rows.as_slice() }))
-    }
-}
-
-/// Numbered lines. The last one is whole only if it ends in a line feed.
-struct Lines<'t> {
-    rest: &'t str,
-    line: usize,
-}
-
-impl<'t> Lines<'t> {
-    fn of(text: &'t str) -> Self {
-        Lines { rest: text, line: 0 }
-    }
-}
-
-impl<'t> Iterator for Lines<'t> {
-    type Item = (usize, &'t str, bool);
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        self.line += 1;
-        let (content, rest, is_whole) = match self.rest.split_once('\n') {
-            Some((content, rest)) => (content, rest, true),
-            None => (self.rest, "", false),
-        };
-        self.rest = rest;
-        Some((self.line, content, is_whole))
-    }
-}
-
-fn parse_header(lines: &mut Lines<'_>) -> Result<Header, HistoryError> {
-    let Some((line, content, _)) = lines.next() else {
-        return refuse(1, "the history is empty: its first line must be a header like {\"crosscheck\":1}");
-    };
-    let header: Header = match serde_json::from_str(content) {
-        Ok(header) => header,
-        Err(error) => {
-            let reason = without_line(&error);
-            return refuse(line, &format!("not a header like {{\"crosscheck\":1}}: {reason}"));
-        }
-    };
-    if header.crosscheck != FORMAT_VERSION {
-        return refuse(line, &unsupported(header.crosscheck));
-    }
-    Ok(header)
-}
-
-fn unsupported(version: u32) -> String {
-    format!("format version {version} is not supported: this reads version {FORMAT_VERSION}")
-}
-
-fn refuse<T>(line: usize, message: &str) -> Result<T, HistoryError> {
-    Err(HistoryError { line, message: message.to_owned() })
-}
-
-fn is_json(content: &str) -> bool {
-    serde_json::from_str::<serde::de::IgnoredAny>(content).is_ok()
-}
-
-/// The error as a column of its line: it was parsed line by line, so its own "line 1" would mislead.
-fn without_line(error: &serde_json::Error) -> String {
-    let text = error.to_string();
-    let place = format!(" at line {} column {}", error.line(), error.column());
-    match text.strip_suffix(&place) {
-        Some(reason) => format!("{reason} (column {})", error.column()),
-        None => text,
     }
 }
 

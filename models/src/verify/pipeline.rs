@@ -98,16 +98,26 @@ pub(super) fn is_lost(shown: &Exhibits<'_>) -> bool {
         })
 }
 
-/// The two events in the order in which they came, if the second is the first delivery of its event.
+/// The two events in the order in which they came, if the second is the first delivery of its event. What never
+/// committed has no place in any order.
 fn in_order<'a, 'h>(shown: &'a Exhibits<'h>) -> Option<(&'a Received<'h>, &'a Received<'h>)> {
     let [a, b] = &shown.received[..] else {
         return None;
     };
     let (first, second) = if a.is_before(b) { (a, b) } else { (b, a) };
+    let is_ghost = |event: &Received<'_>| {
+        shown.history.final_ledger().is_some_and(|ledger| {
+            !ledger.rows.iter().any(|row| row.op_id == event.said.op_id && row.key == event.said.key)
+        })
+    };
     let is_redelivery = shown.all_received().iter().any(|other| {
-        other.is_in_lane_of(second) && other.is_before(second) && other.is_same_event_as(second)
+        other.is_in_lane_of(second)
+            && other.is_before(second)
+            && other.is_same_event_as(second)
+            && !is_ghost(other)
     });
-    (first.is_in_lane_of(second) && first.is_before(second) && !is_redelivery).then_some((first, second))
+    let is_ordered = first.is_in_lane_of(second) && first.is_before(second) && !is_redelivery;
+    (is_ordered && !is_ghost(first) && !is_ghost(second)).then_some((first, second))
 }
 
 pub(super) fn is_out_of_order(shown: &Exhibits<'_>) -> bool {

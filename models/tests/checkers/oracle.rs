@@ -145,9 +145,13 @@ fn no_loss(history: &History) -> bool {
     has_final && is_recorded && rows.iter().any(|row| !is_delivered(row))
 }
 
-/// Receipts that are the first of their event in their lane.
+/// Receipts that are the first of their event in their lane, ghosts left out.
 fn firsts(history: &History) -> Vec<Got<'_>> {
-    let all = received(history);
+    let is_ghost = |got: &Got<'_>| {
+        let own = |row: &LedgerRow| row.op_id == got.said.op_id && row.key == got.said.key;
+        history.final_ledger().is_some_and(|ledger| !ledger.rows.iter().any(own))
+    };
+    let all: Vec<Got<'_>> = received(history).into_iter().filter(|got| !is_ghost(got)).collect();
     let is_first = |got: &Got<'_>| {
         !all.iter().any(|other| {
             other.lane == got.lane && other.place < got.place && id_of(other.said) == id_of(got.said)
