@@ -66,6 +66,20 @@ pub enum Armed {
     Pause(Duration),
     /// The call is answered by an error that the system never sent.
     Error,
+    /// The call happens, and the actor never hears of it.
+    LoseReply,
+    /// The call does not happen, and the actor never hears of it.
+    LoseRequest,
+}
+
+impl Armed {
+    /// Whether it needs a call to happen to: at a point or between operations it waits for the next one.
+    fn needs_call(&self) -> bool {
+        match self {
+            Armed::Crash | Armed::Pause(_) => false,
+            Armed::Error | Armed::LoseReply | Armed::LoseRequest => true,
+        }
+    }
 }
 
 /// Where an actor is.
@@ -197,6 +211,8 @@ impl Gate {
             Some(Armed::Crash) => pending().await,
             Some(Armed::Pause(length)) => tokio::time::sleep(length).await,
             Some(Armed::Error) => return Decision::Error,
+            Some(Armed::LoseReply) => return Decision::LoseReply,
+            Some(Armed::LoseRequest) => return Decision::LoseRequest,
             None => {}
         }
         if let (StepKind::Point, Some((seed, pauses))) = (step.kind, &self.pauses) {
@@ -213,8 +229,7 @@ impl Gate {
         let mut state = self.lock();
         let actor = state.actors.get_mut(&step.actor)?;
         let (steps_left, armed) = actor.armed.take()?;
-        // An error is the answer to a call; at a point or between operations it waits for the next call.
-        if steps_left > 0 || (armed == Armed::Error && step.kind != StepKind::Call) {
+        if steps_left > 0 || (armed.needs_call() && step.kind != StepKind::Call) {
             actor.armed = Some((steps_left.saturating_sub(1), armed));
             return None;
         }

@@ -3,6 +3,7 @@
 use rand::RngExt;
 
 use crate::design::{Design, Role};
+use crate::fault::{self, FaultClass};
 use crate::operation::{Workload, stream};
 use crate::schedule::{FaultOn, Plan, Schedule, Stress, VERSION, Window};
 
@@ -75,10 +76,8 @@ fn turn_of(design: &dyn Design, fault: &str, turn: usize) -> Option<String> {
 }
 
 /// Whether a fault is one of a link, and not of a server.
-pub fn is_of_a_link(fault: &str) -> bool {
-    ["-cut", "-cut-requests", "-cut-replies", "-refuse", "-reset", "-latency", "-bandwidth", "-slice"]
-        .iter()
-        .any(|kind| fault.ends_with(kind))
+fn is_of_a_link(id: &str) -> bool {
+    fault::find(id).is_some_and(|known| known.class == FaultClass::Network)
 }
 
 /// Reads `db-crash` or `app-crash@relay`.

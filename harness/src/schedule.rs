@@ -215,8 +215,8 @@ impl Move {
         match self {
             Move::Run { .. } | Move::Start { .. } | Move::Wait { .. } | Move::Heal(_) => None,
             Move::Crash { .. } => Some("app-crash".to_owned()),
-            Move::LoseReply { .. } => Some("lost-reply".to_owned()),
-            Move::LoseRequest { .. } => Some("lost-request".to_owned()),
+            Move::LoseReply { .. } => Some("app-lost-reply".to_owned()),
+            Move::LoseRequest { .. } => Some("app-lost-request".to_owned()),
             Move::Inject(on) => Some(on.fault.clone()),
         }
     }

@@ -52,6 +52,8 @@ impl Trials {
         let number = self.counter.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
         let tag = format!("{}_{number}", std::process::id());
         let dir = RunDir::create(&self.out, &design.id(), schedule.seed).map_err(failed)?;
+        // Before the run, so that one that is killed can be replayed too.
+        std::fs::write(dir.path().join("schedule.json"), schedule.to_json()).map_err(failed)?;
         let record = run(design.clone(), backend, schedule, &tag, &dir.history_path()).await?;
         let info = info(design, backend, schedule, &record, &dir);
         let faults: Vec<FaultWindow> = record.faults.iter().map(window).collect();

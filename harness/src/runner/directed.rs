@@ -86,8 +86,8 @@ async fn play_move(run: &Arc<Run>, next: &Move) -> Result<(), Inconclusive> {
             run.note_app_fault(on, from_ns, 1, at(&halt));
             Ok(())
         }
-        Move::LoseReply { actor } => lose(run, actor, Decision::LoseReply, "lost-reply").await,
-        Move::LoseRequest { actor } => lose(run, actor, Decision::LoseRequest, "lost-request").await,
+        Move::LoseReply { actor } => lose(run, actor, Decision::LoseReply, "app-lost-reply").await,
+        Move::LoseRequest { actor } => lose(run, actor, Decision::LoseRequest, "app-lost-request").await,
         Move::Wait { ms } => {
             tokio::time::sleep(Duration::from_millis(*ms)).await;
             Ok(())

@@ -98,6 +98,8 @@ async fn play_window(
         "app-crash" => Armed::Crash,
         "app-pause" => Armed::Pause(length),
         "app-error" => Armed::Error,
+        "app-lost-reply" => Armed::LoseReply,
+        "app-lost-request" => Armed::LoseRequest,
         other => return Err(Inconclusive(format!("no fault of the application is called {other}"))),
     };
     let from_ns = run.recorder.clock().now_ns();

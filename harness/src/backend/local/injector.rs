@@ -11,15 +11,11 @@ use super::arena::Proxies;
 use super::{Server, ServerSet};
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
+use crate::fault;
 use crate::port::{Database, System};
-use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats, Way};
+use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats};
 use crate::schedule::FaultOn;
 use crate::system::postgres::PostgresDatabase;
-
-const LATENCY_MS: u64 = 40;
-const JITTER_MS: u64 = 20;
-const BYTES_PER_S: u64 = 40_000;
-const SLICE_BYTES: usize = 7;
 
 /// How long an answer to a ping is waited for.
 const PING: Duration = Duration::from_secs(2);
@@ -205,28 +201,22 @@ fn role_is(role: Role, name: &str) -> bool {
 
 fn kind(on: &FaultOn) -> Result<Kind, HarnessError> {
     let unknown = || HarnessError::failed(format!("the local backend has no fault {}", on.fault));
-    let (word, rest) = on.fault.split_once('-').ok_or_else(unknown)?;
-    let system = match word {
+    let known = fault::find(&on.fault).ok_or_else(unknown)?;
+    let system = match known.system {
         "db" => System::Db,
         "cache" => System::Cache,
         "broker" => System::Broker,
         _ => return Err(unknown()),
     };
-    let link = |fault| Ok(Kind::Link(system, fault));
-    match rest {
-        "crash" => Ok(Kind::Crash(system)),
-        "restart" => Ok(Kind::Restart(system)),
-        "pause" => Ok(Kind::Pause(system)),
-        "sync-wait" if system == System::Db => Ok(Kind::SyncWait),
-        "flush" if system == System::Cache => Ok(Kind::Flush),
-        "cut" => link(NetFault::CutBoth),
-        "cut-requests" => link(NetFault::CutRequests),
-        "cut-replies" => link(NetFault::CutReplies),
-        "refuse" => link(NetFault::Refuse),
-        "reset" => link(NetFault::Reset),
-        "latency" => link(NetFault::Latency { delay_ms: LATENCY_MS, jitter_ms: JITTER_MS, way: Way::Both }),
-        "bandwidth" => link(NetFault::Bandwidth { bytes_per_s: BYTES_PER_S, way: Way::Both }),
-        "slice" => link(NetFault::Slice { max_bytes: SLICE_BYTES, gap_ms: 1, way: Way::Both }),
+    if let Some(fault) = known.on_link() {
+        return Ok(Kind::Link(system, fault));
+    }
+    match (system, known.kind()) {
+        (_, "crash") => Ok(Kind::Crash(system)),
+        (_, "restart") => Ok(Kind::Restart(system)),
+        (_, "pause") => Ok(Kind::Pause(system)),
+        (System::Db, "sync-wait") => Ok(Kind::SyncWait),
+        (System::Cache, "flush") => Ok(Kind::Flush),
         _ => Err(unknown()),
     }
 }
@@ -252,4 +242,19 @@ fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     (reset + turned_away + held + delayed, parts.join(", "))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_fault_of_a_system_can_be_injected_here() {
+        for known in fault::FAULTS.iter().filter(|known| known.system != "app") {
+            let on = FaultOn { fault: known.id.to_owned(), of: None };
+            assert!(kind(&on).is_ok(), "{}", known.id);
+        }
+        let unheard_of = FaultOn { fault: "db-melt".to_owned(), of: None };
+        assert!(kind(&unheard_of).is_err());
+    }
 }
