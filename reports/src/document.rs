@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use crosscheck_models::property::Property;
-use crosscheck_models::verdict::{Verdict, Witness};
+use crosscheck_models::verdict::{PropertyVerdict, Verdict, Witness};
 use serde::{Deserialize, Serialize};
 
+use crate::checked::CheckedHistory;
 use crate::run::{FaultWindow, JudgedProperty, SavedRun};
 
 /// What `run` and `replay` print.
@@ -257,6 +258,39 @@ impl RunEntry {
             events: run.history.events().len() as u64,
             seconds: run.info.seconds,
             run_dir: run.info.run_dir.clone(),
+        }
+    }
+}
+
+impl FileEntry {
+    /// The entry of one history.
+    #[must_use]
+    pub fn of(checked: &CheckedHistory) -> FileEntry {
+        FileEntry {
+            file: checked.file.clone(),
+            format: checked.format.clone(),
+            events: checked.history.events().len() as u64,
+            checks: checked.verdicts.iter().map(CheckEntry::of).collect(),
+        }
+    }
+}
+
+impl CheckEntry {
+    /// The entry of one of our properties, which knows no levels.
+    #[must_use]
+    pub fn of(verdict: &PropertyVerdict) -> CheckEntry {
+        let anomaly = |witness: &Witness| AnomalyEntry {
+            kind: verdict.property.id().to_owned(),
+            witness: Some(witness.clone()),
+        };
+        CheckEntry {
+            checker: verdict.property.id().to_owned(),
+            level: None,
+            verdict: verdict.verdict,
+            anomalies: verdict.witness.iter().map(anomaly).collect(),
+            not: Vec::new(),
+            also_not: Vec::new(),
+            exercised: verdict.exercised.clone(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! clock and prints nothing. A report never says "consistent": it says what was violated and how, or that no
 //! violation was found and in how many exercised cases, or why it could not tell.
 
+pub mod checked;
 pub mod document;
 pub mod html;
 pub mod json;

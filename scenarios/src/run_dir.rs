@@ -23,6 +23,8 @@ pub const SCHEDULE: &str = "schedule.json";
 pub const FAULTS: &str = "faults.jsonl";
 /// The verdicts.
 pub const VERDICT: &str = "verdict.json";
+/// The report for people.
+pub const REPORT: &str = "report.html";
 /// The folder of the servers' logs.
 pub const LOGS: &str = "logs";
 
@@ -148,7 +150,7 @@ impl RunDir {
 /// # Errors
 /// If the system refuses.
 pub fn save_reports(dir: &Path, run: &SavedRun) -> Result<(), RunDirError> {
-    write_whole(dir, "report.html", &html::render(run))?;
+    write_whole(dir, REPORT, &html::render(run))?;
     write_whole(dir, "junit.xml", &junit::render(std::slice::from_ref(run)))?;
     write_whole(dir, "summary.md", &markdown::render(std::slice::from_ref(run)))
 }
@@ -158,15 +160,14 @@ pub fn save_reports(dir: &Path, run: &SavedRun) -> Result<(), RunDirError> {
 /// # Errors
 /// If a file is missing or malformed, or the run was stopped before it was judged.
 pub fn load(dir: &Path) -> Result<SavedRun, RunDirError> {
+    let is_judged = dir.join(INFO).exists() && dir.join(VERDICT).exists();
+    if !is_judged && dir.join(HISTORY).exists() {
+        return Err(RunDirError::NotJudged { path: dir.to_owned() });
+    }
     let info = read_json(&dir.join(INFO))?;
-    let verdict = match read_json(&dir.join(VERDICT)) {
-        Err(RunDirError::Io { source, .. }) if source.kind() == ErrorKind::NotFound => {
-            return Err(RunDirError::NotJudged { path: dir.to_owned() });
-        }
-        read => read?,
-    };
+    let verdict = read_json(&dir.join(VERDICT))?;
     let (history, _) = load_history(&dir.join(HISTORY))?;
-    Ok(SavedRun { info, faults: load_faults(dir)?, verdict, history })
+    Ok(SavedRun { info, faults: load_faults(dir)?.unwrap_or_default(), verdict, history })
 }
 
 /// Reads a history, with notes on what was dropped of it.
@@ -186,15 +187,15 @@ pub fn load_history(path: &Path) -> Result<(History, Vec<Note>), RunDirError> {
 ///
 /// # Errors
 /// If they cannot be read or are malformed.
-pub fn load_faults(dir: &Path) -> Result<Vec<FaultWindow>, RunDirError> {
+pub fn load_faults(dir: &Path) -> Result<Option<Vec<FaultWindow>>, RunDirError> {
     let path = dir.join(FAULTS);
     let text = match fs::read_to_string(&path) {
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         read => read.map_err(failed("read", &path))?,
     };
     let parse =
         |(number, line)| serde_json::from_str(line).map_err(|error| malformed(&path, number + 1, &error));
-    text.lines().enumerate().map(parse).collect()
+    text.lines().enumerate().map(parse).collect::<Result<_, _>>().map(Some)
 }
 
 fn read_json<T: DeserializeOwned>(path: &Path) -> Result<T, RunDirError> {

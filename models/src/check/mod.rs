@@ -92,10 +92,25 @@ pub fn check_all(history: &History, properties: &[Property], options: &Options) 
     properties.iter().map(|property| verified(judge(&index, *property, options), history, options)).collect()
 }
 
+/// Judges every property that this history says anything about, each as [`check_verified`] does.
+pub fn check_applicable(history: &History, options: &Options) -> Vec<PropertyVerdict> {
+    let index = Index::of(history);
+    Property::ALL
+        .into_iter()
+        .filter(|property| applies(&index, *property, options))
+        .map(|property| verified(judge(&index, property, options), history, options))
+        .collect()
+}
+
 /// Judges one property, and takes a violation back if code that shares nothing with the checker does not
 /// confirm its witness: the verdict is then unknown, for a bug in Crosscheck must not accuse anybody.
 pub fn check_verified(history: &History, property: Property, options: &Options) -> PropertyVerdict {
     verified(check(history, property, options), history, options)
+}
+
+/// Whether there is a checker for the property.
+pub fn is_checked(property: Property) -> bool {
+    !matches!(property, Property::AtomicVisibility | Property::Invariant)
 }
 
 /// The properties that this history says anything about, in the order of [`Property::ALL`].

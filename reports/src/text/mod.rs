@@ -1,11 +1,13 @@
-//! What the terminal shows: after a run, after a matrix, after a benchmark.
+//! What the terminal shows: after a run, a matrix, a benchmark, a check.
 
 mod bench;
+mod check;
 mod matrix;
 mod run;
 mod table;
 
 pub use bench::render as render_bench;
+pub use check::{Detail, render as render_check};
 pub use matrix::render as render_matrix;
 pub use run::render;
 

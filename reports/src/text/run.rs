@@ -75,6 +75,11 @@ fn story(out: &mut String, judged: &JudgedProperty, witness: &Witness, style: St
     let id = style.paint(if judged.claimed { Tone::Bad } else { Tone::Strong }, judged.property().id());
     let note = if judged.claimed { "" } else { " (not claimed)" };
     let _ = writeln!(out, "{id}{note}: {}", witness.summary);
+    story_lines(out, witness, style);
+}
+
+/// How it came about, a line a moment.
+pub(super) fn story_lines(out: &mut String, witness: &Witness, style: Style) {
     let rows: Vec<Vec<Cell>> = witness
         .story
         .iter()

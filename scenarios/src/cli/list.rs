@@ -3,12 +3,17 @@
 use std::fmt::Write as _;
 
 use crosscheck_harness::design::{Design, Needs};
+use crosscheck_harness::fault::{FAULTS, Fault};
+use crosscheck_models::check;
 use crosscheck_models::property::Property;
 use crosscheck_reports::json;
 use crosscheck_scenarios::design;
 use serde::Serialize;
 
 use super::{Stop, output};
+
+/// The longest name of a property, fault or format.
+const NAME_WIDTH: usize = 19;
 
 /// Lists designs, variants, properties, faults, checkers and formats
 #[derive(Debug, clap::Args)]
@@ -33,7 +38,7 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
 struct Catalogue {
     designs: Vec<DesignEntry>,
     properties: Vec<PropertyEntry>,
-    faults: Vec<String>,
+    faults: &'static [Fault],
     checkers: Vec<&'static str>,
     formats: Vec<FormatEntry>,
 }
@@ -79,17 +84,17 @@ impl Catalogue {
                 None => designs.push(DesignEntry { id: design, variants: vec![entry] }),
             }
         }
-        let mut faults: Vec<String> =
-            variants.iter().flat_map(|variant| variant.faults()).map(str::to_owned).collect();
-        faults.sort();
-        faults.dedup();
         Catalogue {
             designs,
             properties: Property::ALL
                 .map(|id| PropertyEntry { id, letters: id.letters(), statement: id.statement() })
                 .into(),
-            faults,
-            checkers: Property::ALL.map(Property::id).into(),
+            faults: FAULTS,
+            checkers: Property::ALL
+                .into_iter()
+                .filter(|property| check::is_checked(*property))
+                .map(Property::id)
+                .collect(),
             formats: vec![FormatEntry {
                 id: "crosscheck",
                 about: "JSON lines: a header, then one event a line",
@@ -102,19 +107,16 @@ impl Catalogue {
         for variant in self.designs.iter().flat_map(|design| &design.variants) {
             let _ = writeln!(text, "  {}\n      {}", variant.id, variant.about);
         }
-        text.push_str("\nproperties, which are the checkers too\n");
-        for property in &self.properties {
-            let _ =
-                writeln!(text, "  {:<18}  {:<3}  {}", property.id.id(), property.letters, property.statement);
-        }
-        text.push_str("\nfaults\n");
-        for fault in &self.faults {
-            let _ = writeln!(text, "  {fault}");
-        }
-        text.push_str("\nformats of histories\n");
-        for format in &self.formats {
-            let _ = writeln!(text, "  {:<18}  {}", format.id, format.about);
-        }
+        let properties = self.properties.iter().map(|property| {
+            let id = property.id.id();
+            let lack = if self.checkers.contains(&id) { "" } else { " (no checker yet)" };
+            (id, format!("{:<3}  {}{lack}", property.letters, property.statement))
+        });
+        section(&mut text, "properties, and the checkers of them", properties);
+        let faults = self.faults.iter().map(|fault| (fault.id, fault.about.to_owned()));
+        section(&mut text, "faults", faults);
+        let formats = self.formats.iter().map(|format| (format.id, format.about.to_owned()));
+        section(&mut text, "formats of histories", formats);
         text
     }
 }
@@ -129,6 +131,13 @@ impl VariantEntry {
             faults: design.faults(),
             schedules: design.schedules().into_iter().map(|schedule| schedule.name).collect(),
         }
+    }
+}
+
+fn section<'n>(text: &mut String, title: &str, entries: impl Iterator<Item = (&'n str, String)>) {
+    let _ = writeln!(text, "\n{title}");
+    for (name, about) in entries {
+        let _ = writeln!(text, "  {name:<NAME_WIDTH$}  {about}");
     }
 }
 

@@ -6,11 +6,14 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod args;
+mod check;
+mod doctor;
 mod exit;
 mod list;
 mod matrix;
 mod output;
 mod replay;
+mod report;
 mod run;
 mod session;
 mod value;
@@ -21,7 +24,7 @@ pub(crate) use output::Output;
 /// Finds what dual writes, outboxes, CDC pipelines and caches lose, reorder or tear apart, and shows the few
 /// steps that did it
 #[derive(Debug, Parser)]
-#[command(version, after_help = EXIT_CODES, propagate_version = true)]
+#[command(version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -41,6 +44,9 @@ enum Command {
     Matrix(args::MatrixArgs),
     Run(args::RunArgs),
     Replay(args::ReplayArgs),
+    Check(check::Args),
+    Report(report::Args),
+    Doctor(doctor::Args),
 }
 
 impl Command {
@@ -50,6 +56,9 @@ impl Command {
             Command::Matrix(args) => matrix::execute(&args),
             Command::Run(args) => run::execute(&args),
             Command::Replay(args) => replay::execute(&args),
+            Command::Check(args) => check::execute(args),
+            Command::Report(args) => report::execute(&args),
+            Command::Doctor(args) => doctor::execute(&args),
         }
     }
 }

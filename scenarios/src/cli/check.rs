@@ -1,0 +1,240 @@
+//! `crosscheck check`: verdicts on histories, whoever wrote them.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use clap::ValueEnum;
+use crosscheck_models::check::{self, FaultWindow, Options};
+use crosscheck_models::history::History;
+use crosscheck_models::property::Property;
+use crosscheck_models::verdict::{PropertyVerdict, Verdict};
+use crosscheck_reports::checked::CheckedHistory;
+use crosscheck_reports::document::{CheckDocument, FileEntry};
+use crosscheck_reports::run::FaultWindow as SavedWindow;
+use crosscheck_reports::text::{self, Detail};
+use crosscheck_scenarios::run_dir::{self, RunDirError};
+
+use super::{Exit, Output, Stop, value};
+
+/// Judges saved histories, and names what they violate
+#[derive(Debug, clap::Args)]
+#[command(after_help = "\
+Examples:
+  crosscheck check history.jsonl                     every property that applies to it
+  crosscheck check crosscheck-runs/latest --explain  a run, with the lines that prove a violation
+  crosscheck check *.jsonl --checker no-loss,no-dup --strict --json")]
+pub(crate) struct Args {
+    /// Histories, or directories of runs
+    #[arg(value_name = "FILE|RUN_DIR", required = true)]
+    paths: Vec<PathBuf>,
+    /// Judge these, with commas between them; all that apply if not given
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = value::property())]
+    checker: Vec<Property>,
+    /// The format of the histories
+    #[arg(long, value_name = "F", value_enum, default_value_t = Format::Crosscheck)]
+    format: Format,
+    /// A verdict of valid needs a history in which the property could have been violated
+    #[arg(long)]
+    strict: bool,
+    /// Say what each property claims, and show the lines that prove a violation
+    #[arg(long)]
+    explain: bool,
+    /// The bound of bounded-staleness; that of the history's header if not given
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    delta: Option<Duration>,
+    /// How long one history may take; what is not judged by then is unknown
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    deadline: Option<Duration>,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// How a history is written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// Ours: a header, then one event a line
+    Crosscheck,
+}
+
+impl Format {
+    fn id(self) -> &'static str {
+        match self {
+            Format::Crosscheck => "crosscheck",
+        }
+    }
+}
+
+/// Judges every history that can be read, and tells of those that cannot.
+pub(crate) fn execute(mut args: Args) -> Result<(), Stop> {
+    let began = Instant::now();
+    args.checker.sort_unstable();
+    args.checker.dedup();
+    let mut exits = Vec::new();
+    let mut complaints = Vec::new();
+    let mut files = Vec::new();
+    for path in &args.paths {
+        match judge(&args, path) {
+            Ok(checked) => {
+                exits.push(Exit::from(checked.verdict()));
+                complaints.extend(checked.complaint());
+                args.output.text(|style| text(&args, &checked, files.len(), style))?;
+                files.push((checked.verdict(), FileEntry::of(&checked)));
+            }
+            Err(error) => {
+                exits.push(Exit::CouldNotRun);
+                complaints.push(error.to_string());
+            }
+        }
+    }
+    let exit = Exit::of_several(exits);
+    args.output.document(|| document(files, exit, began.elapsed()))?;
+    Stop::unless_valid(exit, || complaints.join("\n"))
+}
+
+fn text(args: &Args, checked: &CheckedHistory, position: usize, style: text::Style) -> String {
+    let gap = if position == 0 { "" } else { "\n" };
+    let detail = if args.explain { Detail::Explained } else { Detail::Verdicts };
+    format!("{gap}{}", text::render_check(checked, detail, style))
+}
+
+fn document(files: Vec<(Verdict, FileEntry)>, exit: Exit, took: Duration) -> CheckDocument {
+    let worst = files.iter().map(|(verdict, _)| *verdict).max();
+    // What could not be read might have been violated.
+    let at_least = if exit == Exit::CouldNotRun { Verdict::Unknown } else { Verdict::Valid };
+    CheckDocument {
+        verdict: worst.unwrap_or(Verdict::Unknown).max(at_least),
+        files: files.into_iter().map(|(_, entry)| entry).collect(),
+        seconds: took.as_secs_f64(),
+    }
+}
+
+fn judge(args: &Args, path: &Path) -> Result<CheckedHistory, RunDirError> {
+    let began = Instant::now();
+    let source = Source::of(path)?;
+    let (history, notes) = run_dir::load_history(&source.history)?;
+    let history = Arc::new(history);
+    let are_faults_known = source.fault_windows.is_some();
+    let question = Question {
+        properties: args.checker.clone(),
+        options: Options {
+            delta_ns: args.delta.map(|delta| u64::try_from(delta.as_nanos()).unwrap_or(u64::MAX)),
+            fault_windows: source.fault_windows.unwrap_or_default(),
+            ..Options::default()
+        },
+    };
+    let mut verdicts = match args.deadline {
+        Some(deadline) => question.answer_by(&history, began, deadline),
+        None => question.answer(&history),
+    };
+    if !are_faults_known {
+        leave_liveness_open(&mut verdicts, args.checker.contains(&Property::Liveness));
+    }
+    if args.strict {
+        verdicts = verdicts.into_iter().map(PropertyVerdict::strictly).collect();
+    }
+    let file = source.history.display().to_string();
+    Ok(CheckedHistory { file, format: args.format.id().to_owned(), history, notes, verdicts })
+}
+
+/// Where a history is, and when which fault was injected while it was recorded.
+struct Source {
+    history: PathBuf,
+    /// Absent where a run was killed before it wrote them.
+    fault_windows: Option<Vec<FaultWindow>>,
+}
+
+impl Source {
+    /// A file is a history by itself; one that lies in a run's directory has the faults beside it.
+    fn of(path: &Path) -> Result<Source, RunDirError> {
+        if path.is_dir() {
+            let fault_windows = run_dir::load_faults(path)?.map(windows);
+            return Ok(Source { history: path.join(run_dir::HISTORY), fault_windows });
+        }
+        let beside = path.parent().filter(|_| path.ends_with(run_dir::HISTORY));
+        let faults = beside.map(run_dir::load_faults).transpose()?.flatten().unwrap_or_default();
+        Ok(Source { history: path.to_owned(), fault_windows: Some(windows(faults)) })
+    }
+}
+
+fn windows(saved: Vec<SavedWindow>) -> Vec<FaultWindow> {
+    let window = |SavedWindow { id, system, from_ns, to_ns, .. }| FaultWindow { id, system, from_ns, to_ns };
+    saved.into_iter().map(window).collect()
+}
+
+/// What is asked of a history.
+#[derive(Clone)]
+struct Question {
+    /// All that apply, if there is none.
+    properties: Vec<Property>,
+    options: Options,
+}
+
+impl Question {
+    fn answer(&self, history: &History) -> Vec<PropertyVerdict> {
+        if self.properties.is_empty() {
+            check::check_applicable(history, &self.options)
+        } else {
+            check::check_all(history, &self.properties, &self.options)
+        }
+    }
+
+    /// Answers, or says what is unknown because the deadline has passed.
+    fn answer_by(&self, history: &Arc<History>, began: Instant, deadline: Duration) -> Vec<PropertyVerdict> {
+        let left = deadline.checked_sub(began.elapsed());
+        match left.map_or(Err(RecvTimeoutError::Timeout), |left| self.answer_within(history, left)) {
+            Ok(verdicts) => verdicts,
+            Err(RecvTimeoutError::Timeout) => {
+                self.all_undecided(&format!("not judged within the deadline of {deadline:?}"))
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                self.all_undecided("the checker failed (a bug in Crosscheck)")
+            }
+        }
+    }
+
+    /// Answers in a thread of its own, which is left alone when the time is over.
+    fn answer_within(
+        &self,
+        history: &Arc<History>,
+        left: Duration,
+    ) -> Result<Vec<PropertyVerdict>, RecvTimeoutError> {
+        let (sender, receiver) = mpsc::channel();
+        let (question, of) = (self.clone(), Arc::clone(history));
+        // Nobody receives any more when the time is over.
+        thread::spawn(move || sender.send(question.answer(&of)).is_ok());
+        receiver.recv_timeout(left)
+    }
+
+    fn all_undecided(&self, reason: &str) -> Vec<PropertyVerdict> {
+        let mut asked = self.properties.clone();
+        if asked.is_empty() {
+            asked = Property::ALL.into_iter().filter(|property| check::is_checked(*property)).collect();
+        }
+        asked.into_iter().map(|property| undecided(property, reason)).collect()
+    }
+}
+
+fn undecided(property: Property, reason: &str) -> PropertyVerdict {
+    PropertyVerdict {
+        property,
+        verdict: Verdict::Unknown,
+        violations: 0,
+        exercised: BTreeMap::new(),
+        required: Vec::new(),
+        reason: Some(reason.to_owned()),
+        witness: None,
+    }
+}
+
+/// A slow call is a stall only while its own system is well, which nobody knows without the faults.
+fn leave_liveness_open(verdicts: &mut Vec<PropertyVerdict>, is_asked: bool) {
+    verdicts.retain(|judged| judged.property != Property::Liveness);
+    if is_asked {
+        let reason = "the run was stopped before it wrote when which fault was injected";
+        verdicts.push(undecided(Property::Liveness, reason));
+    }
+}

@@ -1,0 +1,48 @@
+//! The command line as people and scripts meet it: the built program, run without any server.
+
+use std::path::Path;
+use std::process::Command;
+
+mod check;
+mod histories;
+mod saved_runs;
+mod usage;
+
+/// What a command said, and how it ended.
+#[derive(Debug)]
+struct Ran {
+    exit: i32,
+    stdout: String,
+    stderr: String,
+}
+
+/// Runs `crosscheck` with these arguments in this directory.
+fn crosscheck(dir: &Path, args: &[&str]) -> Ran {
+    let output = Command::new(env!("CARGO_BIN_EXE_crosscheck"))
+        .args(args)
+        .current_dir(dir)
+        .env_remove("COLUMNS")
+        .output()
+        .expect("the program was built");
+    let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
+    Ran {
+        exit: output.status.code().expect("it ends by itself"),
+        stdout: text(output.stdout),
+        stderr: text(output.stderr),
+    }
+}
+
+/// An empty directory, with these files in it.
+fn directory(files: &[(&str, String)]) -> tempfile::TempDir {
+    let dir = tempfile::tempdir().expect("there is room for temporary files");
+    for (name, content) in files {
+        std::fs::write(dir.path().join(name), content).expect("the directory is ours");
+    }
+    dir
+}
+
+/// The one JSON document that a command printed.
+fn document(ran: &Ran) -> serde_json::Value {
+    serde_json::from_str(&ran.stdout)
+        .unwrap_or_else(|error| panic!("stdout is one document: {error}\n{}", ran.stdout))
+}
