@@ -91,22 +91,22 @@ fn judge_read(
     let was_overwritten = proofs.first().is_some_and(|proof| proof.time < op.invoke_time);
     let newer = read.version().and_then(|ver| {
         let at = proofs.partition_point(|proof| proof.ver <= ver);
-        proofs.get(at).map(|proof| (ver, proof))
+        proofs.get(at)
     });
-    if let Some((ver, proof)) = newer
+    if let Some(proof) = newer
         && proof.time.saturating_add(delta_ns) < op.invoke_time
     {
-        finding.violated(Evidence::op(op).at(), || stale(read, ver, proof, index));
+        finding.violated(Evidence::op(op).at(), || stale(read, proof, index));
     }
     u64::from(was_overwritten)
 }
 
-fn stale(read: &Seen<'_>, ver: u64, proof: &Proof, index: &Index<'_>) -> Found {
+fn stale(read: &Seen<'_>, proof: &Proof, index: &Index<'_>) -> Found {
     let ops = index.history.ops();
     let (reader, newer) = (&ops[read.op], &ops[proof.op]);
     let age_us = (reader.invoke_time - proof.time) / 1000;
     let key = &read.item.key;
-    let seen = if ver == 0 { "nothing".to_owned() } else { format!("v{ver}") };
+    let seen = read.shown();
     Found::new(
         format!(
             "{} read {seen} of {key}, which had been overwritten at least {age_us} us before it began to read",

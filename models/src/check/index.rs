@@ -116,12 +116,22 @@ impl Seen<'_> {
         self.item.ver.or_else(|| self.item.value.is_null().then_some(0))
     }
 
+    /// What was seen, in words.
+    pub(super) fn shown(&self) -> String {
+        shown(self.item)
+    }
+
     pub(super) fn is_of_db(&self) -> bool {
         match self.item.source {
             Some(Source::Db) | None => true,
             Some(Source::Cache) => false,
         }
     }
+}
+
+/// What a read saw, in words: a version 0 that is there is not nothing.
+pub(super) fn shown(item: &ReadItem) -> String {
+    item.ver.map_or_else(|| "nothing".to_owned(), |ver| format!("v{ver}"))
 }
 
 impl<'h> Index<'h> {

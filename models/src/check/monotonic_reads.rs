@@ -39,7 +39,7 @@ fn judge_reads(index: &Index<'_>, finding: &mut Finding) -> u64 {
                     let (first, second) = (&ops[earlier], &ops[read.op]);
                     finding.violated(Evidence::op(second).at(), || {
                         let key = &read.item.key;
-                        let now = if ver == 0 { "nothing".to_owned() } else { format!("v{ver}") };
+                        let now = read.shown();
                         Found::new(
                             format!("{} read {key} v{before} and later {now}", second.process),
                             key,

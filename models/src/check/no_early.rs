@@ -60,15 +60,11 @@ fn judge_read(read: &Seen<'_>, newest: &[&Receipt<'_>], index: &Index<'_>, findi
                 event.ver,
                 op.process,
                 event.key,
-                shown(ver)
+                read.shown()
             ),
             &event.key,
             &[&event.op_id],
             &[receipt.evidence, read_evidence],
         )
     });
-}
-
-fn shown(ver: u64) -> String {
-    if ver == 0 { "nothing".to_owned() } else { format!("v{ver}") }
 }

@@ -1,7 +1,7 @@
 //! Read your writes (Terry et al., Session Guarantees, 1994): a session reads at least what it wrote.
 
 use super::finding::{Evidence, Finding, Found};
-use super::index::Index;
+use super::index::{Index, shown};
 use crate::hash::HashMap;
 use crate::history::{Operation, ReadItem};
 
@@ -23,7 +23,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
             if let (Some((written, writer)), Some(ver)) = (own.get(&(session, item.key.as_str())), ver) {
                 after_own_write += 1;
                 if ver < *written {
-                    let found = || older_than_own(&ops[*writer], *written, op, item, ver);
+                    let found = || older_than_own(&ops[*writer], *written, op, item);
                     finding.violated(Evidence::op(op).at(), found);
                 }
             }
@@ -41,8 +41,8 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     finding
 }
 
-fn older_than_own(writer: &Operation, written: u64, reader: &Operation, item: &ReadItem, ver: u64) -> Found {
-    let read = if ver == 0 { "nothing".to_owned() } else { format!("v{ver}") };
+fn older_than_own(writer: &Operation, written: u64, reader: &Operation, item: &ReadItem) -> Found {
+    let read = shown(item);
     let (key, process) = (&item.key, &reader.process);
     let op_ids = [writer, reader].map(|op| op.op_id.as_deref().unwrap_or_default());
     Found::new(

@@ -3,9 +3,12 @@
 use super::line::{Line, Weight};
 use super::operation;
 use super::steps::{At, Steps, call, call_and_result, names};
-use crate::history::{EventBody, History, Operation, ReadItem, Source};
+use crate::history::{CopyRow, EventBody, History, Operation, ReadItem, Source, Step};
 use crate::property::Property;
 use crate::verdict::Witness;
+
+/// The copy that readers and writers fill, command by command.
+pub(super) const CACHE: &str = "cache";
 
 /// An old version of a key, seen where a newer one should be.
 pub(super) struct Stale {
@@ -23,14 +26,16 @@ pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> 
     let key = witness.key.clone()?;
     let (store, ver, seen_at) = match witness.property {
         Property::Convergence => {
-            let (event, row) =
+            let (event, copy) =
                 witness.rows.iter().find_map(|(event, row)| copy_row(history, *event, *row))?;
-            (row.0, row.1, event)
+            // A row of another key only shows that the projection is there: it has nothing of this one.
+            let ver = if copy.key == key { copy.ver.unwrap_or(0) } else { 0 };
+            (copy.store.clone(), ver, event)
         }
         Property::BoundedStaleness | Property::MonotonicReads | Property::ReadYourWrites => {
             let (op, item) = last_read(history, witness)?;
             let is_cached = item.source == Some(Source::Cache);
-            let store = if is_cached { "cache" } else { "database" };
+            let store = if is_cached { CACHE } else { "database" };
             (store.to_owned(), item.ver.unwrap_or(0), op.complete_index?)
         }
         _ => return None,
@@ -39,13 +44,10 @@ pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> 
     Some(Stale { key, store, seen_at, overwritten_by })
 }
 
-fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, (String, u64))> {
+fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, &CopyRow)> {
     let at = usize::try_from(event).ok()?;
     match &history.events().get(at)?.body {
-        EventBody::FinalCache(rows) => {
-            let copy = rows.get(row)?;
-            Some((event, (copy.store.clone(), copy.ver.unwrap_or(0))))
-        }
+        EventBody::FinalCache(rows) => rows.get(row).map(|copy| (event, copy)),
         _ => None,
     }
 }
@@ -74,7 +76,7 @@ fn overwriting(history: &History, key: &str, ver: u64) -> Option<String> {
 /// last effects.
 pub(super) fn lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
     match stale.store.as_str() {
-        "cache" => fill_lines(steps, stale),
+        CACHE => fill_lines(steps, stale),
         "database" => Vec::new(),
         _ => effect_lines(steps, stale),
     }
@@ -83,10 +85,8 @@ pub(super) fn lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
 fn fill_lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
     let before = steps.all.iter().rev().filter(|(event, _)| event.index < stale.seen_at);
     let mut fills = before.filter(|(_, step)| {
-        step.system == "cache"
-            && step.outcome != "lost-request"
-            && is_fill(&step.call)
-            && ends_in(&step.call, &stale.key)
+        let is_by_overwriter = step.op_id.is_some() && step.op_id == stale.overwritten_by;
+        is_fill(step) && ends_in(&step.call, &stale.key) && !is_by_overwriter
     });
     let Some((event, step)) = fills.next().copied() else {
         return Vec::new();
@@ -109,10 +109,18 @@ fn source_of_fill(steps: &Steps<'_>, fill: At<'_>, stale: &Stale) -> Option<Line
     })
 }
 
-/// A cache command that neither reads nor removes.
-fn is_fill(call: &str) -> bool {
-    let verb = call.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
-    !matches!(verb.as_str(), "GET" | "MGET" | "DEL" | "UNLINK" | "EXISTS" | "TTL" | "PTTL" | "EXPIRE")
+/// A cache command that sets something, and was not turned down.
+fn is_fill(step: &Step) -> bool {
+    const SETTERS: [&str; 12] = [
+        "SET", "SETEX", "PSETEX", "SETNX", "GETSET", "MSET", "HSET", "HMSET", "HSETNX", "EVAL", "EVALSHA",
+        "FCALL",
+    ];
+    let verb = step.call.split_whitespace().next().unwrap_or_default().to_ascii_uppercase();
+    let is_refused = matches!(step.saw.as_deref(), Some("0" | "nothing"));
+    step.system == "cache"
+        && step.outcome != "lost-request"
+        && !is_refused
+        && SETTERS.contains(&verb.as_str())
 }
 
 /// Whether a word of the command is this key, alone or after a prefix of the run.

@@ -28,8 +28,8 @@ pub fn tell(history: &History, witness: &Witness) -> Vec<StoryLine> {
         lines.extend(operation::lines(&steps, &op_id));
         lines.extend(relay::lines_about(&steps, &op_id));
     }
-    if let Some(lost) = lost_op(witness) {
-        lines.extend(relay::lines_of_passing(&steps, lost));
+    if let Some(lost) = lost_op(history, witness) {
+        lines.extend(relay::lines_of_passing(&steps, &lost));
     }
     if let Some(stale) = copies::stale_copy(history, witness) {
         lines.extend(copies::lines(&steps, &stale));
@@ -48,11 +48,20 @@ fn concerned(history: &History, witness: &Witness) -> Vec<String> {
     op_ids
 }
 
-/// The operation whose event never came, where the property is about that.
-fn lost_op(witness: &Witness) -> Option<&str> {
-    let op_ids: Vec<&str> = witness.op_ids.iter().map(String::as_str).collect();
-    match (witness.property, &op_ids[..]) {
-        (Property::NoLoss, [lost]) | (Property::Fidelity, [_, lost, _]) => Some(lost),
+/// The operation whose event never came, where the violation comes from that.
+fn lost_op(history: &History, witness: &Witness) -> Option<String> {
+    let never_came = |op_id: &String| {
+        let mut delivered = history.delivers().map(|(_, said)| &said.op_id);
+        !delivered.any(|other| other == op_id)
+    };
+    match (witness.property, &witness.op_ids[..]) {
+        (Property::NoLoss | Property::EffectOnce, [lost]) | (Property::Fidelity, [_, lost, _]) => {
+            Some(lost.clone()).filter(never_came)
+        }
+        (Property::Convergence, _) => {
+            let stale = copies::stale_copy(history, witness).filter(|stale| stale.store != copies::CACHE);
+            stale.and_then(|stale| stale.overwritten_by).filter(never_came)
+        }
         _ => None,
     }
 }

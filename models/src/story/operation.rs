@@ -13,20 +13,32 @@ pub(super) fn lines(steps: &Steps<'_>, op_id: &str) -> Vec<Line> {
     let what = written(steps.history, op_id);
     let mut lines = Vec::new();
     let mut work: Option<At<'_>> = None;
-    for (event, step) in own.iter().copied() {
+    // Statements after the first line about a transaction say nothing new.
+    let mut is_told = false;
+    for (place, (event, step)) in own.iter().copied().enumerate() {
         let next = match kind(step) {
+            Doing::Begin => {
+                is_told = false;
+                continue;
+            }
             Doing::Work => {
-                work = Some((event, step));
+                work = Some((event, step)).filter(|_| !is_told);
                 continue;
             }
             Doing::Nothing => continue,
             Doing::Commit => Some(("commits".to_owned(), Weight::Turn)),
             Doing::Rollback => Some(("rolls back".to_owned(), Weight::Turn)),
+            Doing::Publish if is_open(&own[..place]) => {
+                Some((format!("publishes {what} before the commit"), Weight::Turn))
+            }
             Doing::Publish => Some((format!("publishes {what}"), Weight::Turn)),
             Doing::Look | Doing::Other => Some((call_and_result(step), Weight::Cause)),
             Doing::Crash => None,
         };
-        lines.extend(work.take().map(|done| work_line(steps, done, op_id, &what)));
+        if let Some(done) = work.take() {
+            lines.push(work_line(steps, done, op_id, &what));
+            is_told = true;
+        }
         lines.push(match next {
             Some((text, weight)) => Line::at(event, step.actor.clone(), text, weight),
             None => crash_line(steps, (event, step), Weight::Turn),
@@ -36,8 +48,17 @@ pub(super) fn lines(steps: &Steps<'_>, op_id: &str) -> Vec<Line> {
     lines
 }
 
+/// Whether these steps end within a transaction.
+fn is_open(before: &[At<'_>]) -> bool {
+    let ends = before.iter().rev().map(|(_, step)| kind(step));
+    let mut ends =
+        ends.filter(|kind| matches!(kind, Doing::Begin | Doing::Commit | Doing::Rollback | Doing::Crash));
+    matches!(ends.next(), Some(Doing::Begin))
+}
+
 /// What a step means to the reader of a story.
 enum Doing {
+    Begin,
     Look,
     Work,
     Commit,
@@ -55,7 +76,7 @@ fn kind(step: &Step) -> Doing {
         ("app", _) => Doing::Nothing,
         ("db", "ok") if begins("COMMIT") => Doing::Commit,
         ("db", "ok") if begins("ROLLBACK") => Doing::Rollback,
-        ("db", "ok") if begins("BEGIN") => Doing::Nothing,
+        ("db", "ok") if begins("BEGIN") => Doing::Begin,
         ("db", "ok") if begins("SELECT") => Doing::Look,
         ("db", "ok") => Doing::Work,
         ("broker", "ok") if begins("produce") => Doing::Publish,

@@ -39,7 +39,7 @@ fn relay_line(at: At<'_>, op_id: &str, steps: &Steps<'_>) -> Line {
 /// A crash counts as an effect of this step's doing if no later one of the same actor is about it.
 fn crash_soon_after<'h>(steps: &Steps<'h>, at: At<'h>) -> Option<At<'h>> {
     let crash = steps.crash_after(at)?;
-    let own = |other: &&At<'_>| other.1.actor == at.1.actor;
+    let own = |other: &&At<'_>| other.1.actor == at.1.actor && other.1.system != "app";
     let gap = steps.all.iter().filter(own).filter(|(e, _)| at.0.index < e.index && e.index < crash.0.index);
     (gap.count() <= 6).then_some(crash)
 }
@@ -79,6 +79,10 @@ pub(super) fn lines_of_passing(steps: &Steps<'_>, lost: &str) -> Vec<Line> {
             lines.extend(passed(steps, poll, id, seen));
         }
     }
+    let is_seen = |at: &At<'_>| steps.is_relay(&at.1.actor) && names(at.1, lost);
+    if lines.is_empty() && !steps.all.iter().any(is_seen) {
+        lines.extend(taken_unnamed(steps, commit.index));
+    }
     lines.extend(next_poll(steps, commit.index));
     lines
 }
@@ -102,6 +106,28 @@ fn passed(steps: &Steps<'_>, poll: At<'_>, id: i64, seen: i64) -> Vec<Line> {
         let text = format!("moves past it: {}", call(step));
         Line::at(event, step.actor.clone(), text, Weight::Cause)
     }));
+    lines
+}
+
+/// The first rows that a relay took after the commit, where their text was cut before it came to the operation; and
+/// the crash after that.
+fn taken_unnamed(steps: &Steps<'_>, commit_index: u64) -> Vec<Line> {
+    let mut later = steps.all.iter().copied().filter(|(event, step)| {
+        let has_rows = step.saw.as_deref().is_some_and(|saw| saw != "no rows");
+        event.index > commit_index
+            && steps.is_relay(&step.actor)
+            && step.system == "db"
+            && step.call.starts_with("SELECT")
+            && has_rows
+    });
+    let Some(at) = later.next() else {
+        return Vec::new();
+    };
+    let (event, step) = at;
+    let count = step.saw.as_deref().and_then(|saw| saw.split(':').next()).unwrap_or_default();
+    let text = format!("takes {count}: {}", call(step));
+    let mut lines = vec![Line::at(event, step.actor.clone(), text, Weight::Turn)];
+    lines.extend(crash_soon_after(steps, at).map(|crash| crash_line(steps, crash, Weight::Turn)));
     lines
 }
 

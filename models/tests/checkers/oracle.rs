@@ -168,13 +168,7 @@ fn per_key_order(history: &History) -> bool {
             a.key == b.key && a.topic == b.topic && a.partition != b.partition
         })
     });
-    // What never committed has no place in the order.
-    let committed = |got: &Got<'_>| {
-        history.final_ledger().is_none_or(|ledger| {
-            ledger.rows.iter().any(|row| row.op_id == got.said.op_id && row.key == got.said.key)
-        })
-    };
-    let firsts: Vec<Got<'_>> = firsts(history).into_iter().filter(committed).collect();
+    let firsts = firsts(history);
     is_torn
         || firsts.iter().any(|a| {
             firsts.iter().any(|b| {
