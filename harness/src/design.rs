@@ -42,16 +42,17 @@ pub trait Design: Send + Sync + 'static {
     /// Tables and topics, and how to read them at the end.
     fn layout(&self) -> Layout;
 
-    /// The load of a stress run.
+    /// The load of a stress run: unless a design says otherwise, transactions that overlap, at a rate with which
+    /// a relay keeps up. One that lags behind sees every gap closed by the time it comes to it, and shows nothing.
     fn workload(&self) -> Workload {
         Workload {
-            clients: 6,
-            keys: 6,
-            rate: Some(300),
-            reads_percent: 30,
+            clients: 8,
+            keys: 8,
+            rate: Some(120),
+            reads_percent: 34,
             writes: OperationKind::Write,
             aborts_percent: 0,
-            pauses: Pauses { percent: 20, max_ms: 15 },
+            pauses: Pauses { percent: 25, max_ms: 25 },
         }
     }
 
