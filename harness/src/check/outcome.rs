@@ -54,14 +54,17 @@ impl Checked {
     /// servers passes (it said so on stderr), unless `CROSSCHECK_REQUIRE` names the backend.
     #[track_caller]
     pub fn assert_holds(&self) {
+        if let Some(words) = self.objection() {
+            panic!("{words}");
+        }
+    }
+
+    /// What [`Checked::assert_holds`] panics with; none where the claims hold, or the check was skipped.
+    pub fn objection(&self) -> Option<String> {
         match &self.state {
-            State::Skipped => {}
-            State::Failed(error) => panic!("{} could not be checked: {error}", self.design),
-            State::Judged(trials) => {
-                if let Some(words) = self.violation().or_else(|| self.doubt(trials)) {
-                    panic!("{words}");
-                }
-            }
+            State::Skipped => None,
+            State::Failed(error) => Some(format!("{} could not be checked: {error}", self.design)),
+            State::Judged(trials) => self.violation().or_else(|| self.doubt(trials)),
         }
     }
 

@@ -1,6 +1,7 @@
 //! What an actor is given: its ports, each behind the gate, its points, and a place to note what it received
 //! and what it did.
 
+mod addresses;
 mod ports;
 mod step;
 
@@ -9,6 +10,7 @@ use std::time::Duration;
 
 use crosscheck_models::history::{Deliver, Effect, EventBody};
 
+pub use addresses::{Addresses, DatabaseAddress};
 pub use ports::{BrokerPort, CachePort, DbPort};
 pub(crate) use step::Stepper;
 
@@ -24,6 +26,8 @@ pub struct Links {
     pub cache: Option<Arc<dyn crate::port::Cache>>,
     /// The broker.
     pub broker: Option<Arc<dyn crate::port::Broker>>,
+    /// The same, for clients that are not ours.
+    pub addresses: Addresses,
     /// Put before every topic, slot and cache key, so that runs share servers without meeting.
     pub prefix: String,
 }
@@ -44,6 +48,7 @@ pub struct Ctx {
     /// The broker.
     pub broker: BrokerPort,
     stepper: Arc<Stepper>,
+    addresses: Addresses,
     prefix: String,
 }
 
@@ -54,6 +59,7 @@ impl Ctx {
             cache: CachePort::new(links.cache.clone(), stepper.clone()),
             broker: BrokerPort::new(links.broker.clone(), links.prefix.clone(), stepper.clone()),
             stepper,
+            addresses: links.addresses.clone(),
             prefix: links.prefix.clone(),
         }
     }
@@ -66,6 +72,15 @@ impl Ctx {
     /// A name that no other run uses, for what servers share: replication slots, cache keys.
     pub fn unique(&self, name: &str) -> String {
         format!("{}{name}", self.prefix)
+    }
+
+    /// Where the systems are, for a service with clients of its own.
+    ///
+    /// What goes through them is hit by the faults of links and servers. It is no step: the gate can hold, crash
+    /// and pause the actor at its points only, and stories tell of those. Connections have to be dropped with
+    /// the actor's future, or a crash leaves them open.
+    pub fn addresses(&self) -> &Addresses {
+        &self.addresses
     }
 
     /// A named place between two calls: here the actor can be held, paused or crashed.

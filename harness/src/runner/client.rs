@@ -34,7 +34,9 @@ pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: i
                     ctx.on_behalf_of(Some(&operation.op_id));
                     invoked = true;
                     run.recorder.record(&id, Kind::Invoke, asked(&operation), None);
-                    run.design.operate(&mut ctx, &operation).await
+                    let code = run.design.operate(&mut ctx, &operation);
+                    let outcome = run.guarded(&actor, code).await;
+                    outcome.unwrap_or_else(|panic| Err(Failure::Unknown(panic)))
                 };
                 tokio::select! {
                     outcome = attempt => Some(outcome),

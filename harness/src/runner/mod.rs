@@ -4,6 +4,7 @@ mod client;
 mod directed;
 mod drain;
 mod finals;
+mod panic;
 mod service;
 mod stress;
 
@@ -86,6 +87,7 @@ pub(crate) struct Run {
     pub(crate) gate: Arc<Gate>,
     pub(crate) recorder: Recorder,
     pub(crate) faults: std::sync::Mutex<Vec<FaultRecord>>,
+    pub(crate) panics: std::sync::Mutex<Vec<String>>,
     pub(crate) quiet: Duration,
 }
 
@@ -123,6 +125,7 @@ pub async fn run(
         gate,
         recorder,
         faults: std::sync::Mutex::default(),
+        panics: std::sync::Mutex::default(),
         quiet: Duration::from_millis(backend.quiet_ms()),
     });
     let services = service::start_all(&run);
@@ -160,9 +163,9 @@ async fn finish(
     finals::read(run, layout, slot).await?;
     let failed = run.lock_faults().iter().find(|fault| !fault.took).cloned();
     let missed = run.fault_that_hit_nothing();
-    let incomplete = load
-        .err()
-        .map(|Inconclusive(reason)| reason)
+    let incomplete = run
+        .first_panic()
+        .or_else(|| load.err().map(|Inconclusive(reason)| reason))
         .or_else(|| failed.map(|fault| format!("fault {} did not take: {}", fault.on.fault, fault.detail)))
         .or_else(|| missed.map(|id| format!("fault {id} hit nothing in any of its windows")));
     let doubt = incomplete.map_or(Doubt::None, Doubt::Incomplete);

@@ -32,13 +32,14 @@ async fn live(run: Arc<Run>, service: Service) {
         let crashed = run.gate.begin(&actor);
         let (ctx, stepper) = run.ctx(&actor, service.role);
         let ended = tokio::select! {
-            ended = (service.body)(ctx) => Some(ended),
+            ended = run.guarded(&actor, (service.body)(ctx)) => Some(ended),
             _ = crashed => None,
         };
         match ended {
             None => stepper.record_end("crash"),
-            Some(Ok(())) => stepper.record_end("ended"),
-            Some(Err(error)) => stepper.record_end(&format!("failed: {error}")),
+            Some(Err(panic)) => stepper.record_end(&panic),
+            Some(Ok(Ok(()))) => stepper.record_end("ended"),
+            Some(Ok(Err(error))) => stepper.record_end(&format!("failed: {error}")),
         }
         tokio::time::sleep(BACK_OFF).await;
     }

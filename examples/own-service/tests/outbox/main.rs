@@ -4,8 +4,6 @@
 
 mod design;
 
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use crosscheck_harness::check::{Faults, check};
 use crosscheck_models::property::Property;
 use own_service::Relay;
@@ -29,8 +27,7 @@ async fn the_failure_tells_the_story_the_seed_and_how_to_replay_it() {
     if checked.was_skipped() {
         return;
     }
-    let failure = catch_unwind(AssertUnwindSafe(|| checked.assert_holds())).expect_err("the bug is found");
-    let words = failure.downcast_ref::<String>().expect("it panics with text");
+    let words = checked.objection().expect("the bug is found");
     let pieces = [
         "orders/by-last-id violates no-loss\n",
         "shoes v1 of ann is in the ledger, and was never delivered\n",

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::injector::LocalInjector;
 use super::{Finding, KafkaListener, Programs, ServerKind, ServerSet, StartError};
 use crate::backend::{Arena, Backend, Closer, HarnessError, LockWaits, Wait};
-use crate::context::Links;
+use crate::context::{Addresses, DatabaseAddress, Links};
 use crate::design::{Layout, Needs, Role};
 use crate::port::{Broker, Cache, Database, DatabaseConnection, System};
 use crate::proxy::Proxy;
@@ -112,6 +112,15 @@ impl LocalBackend {
             }),
             cache: proxy(System::Cache).map(|addr| Arc::new(RedisCache::new(addr)) as Arc<dyn Cache>),
             broker: proxy(System::Broker).map(|addr| Arc::new(KafkaBroker::new(addr)) as Arc<dyn Broker>),
+            addresses: Addresses {
+                database: proxy(System::Db).map(|addr| DatabaseAddress {
+                    addr,
+                    user: role.id().to_owned(),
+                    name: database.to_owned(),
+                }),
+                cache: proxy(System::Cache),
+                broker: proxy(System::Broker),
+            },
             prefix: prefix.to_owned(),
         }
     }
@@ -123,7 +132,8 @@ impl LocalBackend {
             self.set.redis_cache().map(|server| Arc::new(RedisCache::new(server.addr())) as Arc<dyn Cache>);
         let broker =
             self.set.kafka().map(|server| Arc::new(KafkaBroker::new(server.addr())) as Arc<dyn Broker>);
-        Ok(Links { database: direct, cache, broker, prefix: prefix.to_owned() })
+        let addresses = Addresses::default();
+        Ok(Links { database: direct, cache, broker, addresses, prefix: prefix.to_owned() })
     }
 }
 
@@ -166,6 +176,11 @@ impl Backend for LocalBackend {
             database: links.database.filter(|_| needs.db),
             cache: links.cache.filter(|_| needs.cache),
             broker: links.broker.filter(|_| needs.broker),
+            addresses: Addresses {
+                database: links.addresses.database.filter(|_| needs.db),
+                cache: links.addresses.cache.filter(|_| needs.cache),
+                broker: links.addresses.broker.filter(|_| needs.broker),
+            },
             prefix: links.prefix,
         };
         let links =
