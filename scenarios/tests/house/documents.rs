@@ -13,10 +13,12 @@ fn documents() -> Vec<String> {
     top.chain(more.map(|name| format!("docs/{name}"))).collect()
 }
 
-/// Paths in backticks that look like files or folders of the repository, outside of fenced blocks.
+/// What looks like a file or folder of the repository: in backticks, or as a word of a drawing.
 fn quoted_paths(text: &str) -> Vec<String> {
+    let in_drawings = in_bare_fences(text).flat_map(|line| line.split([' ', ',']));
     outside_fences(text)
         .flat_map(|line| line.split('`').skip(1).step_by(2))
+        .chain(in_drawings)
         .filter(|span| looks_like_a_path(span))
         .map(str::to_owned)
         .collect()
@@ -44,6 +46,18 @@ fn linked_paths(text: &str) -> Vec<String> {
         .filter(|target| !target.is_empty() && !target.contains("://"))
         .map(str::to_owned)
         .collect()
+}
+
+/// The lines of fenced blocks that are in no language: drawings.
+fn in_bare_fences(text: &str) -> impl Iterator<Item = &str> {
+    let mut open: Option<&str> = None;
+    text.lines().filter(move |line| match line.trim_start().strip_prefix("```") {
+        Some(language) => {
+            open = if open.is_some() { None } else { Some(language) };
+            false
+        }
+        None => open == Some(""),
+    })
 }
 
 fn outside_fences(text: &str) -> impl Iterator<Item = &str> {
@@ -131,10 +145,17 @@ fn the_architecture_fits_in_one_sitting() {
 #[test]
 fn paths_are_told_from_other_words() {
     let text = "`harness/src/` `models/src/lib.rs` `clippy.toml` `.ci/run` `*.rs` `outbox/early` `run.json` \
-                `--out DIR` `a::b` `/etc/hosts` `e.g.`\n```\n`scripts/in_a_fence.sh`\n```\n`nowhere/at-all.md`";
+                `--out DIR` `a::b` `/etc/hosts` `e.g.`\n```sh\nscripts/in_a_fence.sh\n```\n```\n  -> models/drawn.rs, b/c\n```\n`nowhere/at-all.md`";
     assert_eq!(
         quoted_paths(text),
-        ["harness/src/", "models/src/lib.rs", "clippy.toml", ".ci/run", "nowhere/at-all.md"]
+        [
+            "harness/src/",
+            "models/src/lib.rs",
+            "clippy.toml",
+            ".ci/run",
+            "nowhere/at-all.md",
+            "models/drawn.rs"
+        ]
     );
 }
 
