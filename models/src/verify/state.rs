@@ -2,7 +2,7 @@
 
 use super::exhibits::Exhibits;
 use crate::check::{FaultWindow, Options};
-use crate::history::{CopyRow, LedgerRow, Operation, Outcome, ReadItem, Scalar, SotRow, Source};
+use crate::history::{CopyRow, Event, LedgerRow, Operation, Outcome, ReadItem, Scalar, SotRow, Source, Step};
 
 pub(super) fn is_diverged(shown: &Exhibits<'_>) -> bool {
     let ([copy], Some(sot), Some(copies)) =
@@ -192,25 +192,56 @@ pub(super) fn is_undone_acknowledgement(shown: &Exhibits<'_>) -> bool {
 pub(super) fn is_stalled(shown: &Exhibits<'_>, options: &Options) -> bool {
     match shown.steps[..] {
         [] => !options.stuck.is_empty(),
-        [a, b] => [(a, b), (b, a)].into_iter().any(|((waited, victim), (held, holder))| {
-            let (Some(from), Some(held_from)) = (victim.since, holder.since) else {
-                return false;
-            };
-            let windows = || options.fault_windows.iter();
-            let in_window = |w: &FaultWindow, from: u64, to: u64| w.from_ns < to && from < w.to_ns;
-            let is_well = !windows().any(|w| w.system == victim.system && in_window(w, from, waited.time));
-            let is_held_up = windows().any(|w| {
-                w.system == holder.system
-                    && in_window(w, held_from, held.time)
-                    && in_window(w, from, waited.time)
-            });
-            waited.time.saturating_sub(from) > options.stall_ns
-                && victim.actor != holder.actor
-                && is_well
-                && is_held_up
-                && held_from < waited.time
-                && from < held.time
-        }),
+        [a, b, c] => {
+            [(a, b, c), (a, c, b), (b, a, c), (b, c, a), (c, a, b), (c, b, a)].into_iter().any(|roles| {
+                let (begun, (waited, victim), (held, holder)) = roles;
+                let (Some(from), Some(held_from)) = (victim.since, holder.since) else {
+                    return false;
+                };
+                let windows = || options.fault_windows.iter();
+                let in_window = |w: &FaultWindow, from: u64, to: u64| w.from_ns < to && from < w.to_ns;
+                let is_well =
+                    !windows().any(|w| w.system == victim.system && in_window(w, from, waited.time));
+                let is_held_up = windows().any(|w| {
+                    w.system == holder.system
+                        && in_window(w, held_from, held.time)
+                        && in_window(w, from, waited.time)
+                });
+                waited.time.saturating_sub(from) > options.stall_ns
+                    && victim.actor != holder.actor
+                    && is_well
+                    && is_held_up
+                    && held_from < waited.time
+                    && from < held.time
+                    && begun.0.time < waited.time
+                    && is_in_transaction(shown, begun, (held, holder), &victim.system)
+            })
+        }
         _ => false,
     }
+}
+
+/// Whether the holder had begun a transaction in the system and, between that and its call, neither ended it
+/// nor died.
+fn is_in_transaction(
+    shown: &Exhibits<'_>,
+    (begin, begun): (&Event, &Step),
+    (held, holder): (&Event, &Step),
+    system: &str,
+) -> bool {
+    let between = shown.history.steps().filter(|(event, step)| {
+        step.actor == holder.actor && begin.index < event.index && event.index < held.index
+    });
+    let over = |step: &Step| {
+        let ends = step.call.starts_with("COMMIT")
+            || step.call.starts_with("ROLLBACK")
+            || step.call.starts_with("END");
+        (step.system == system && ends) || (step.system == "app" && step.outcome != "ok")
+    };
+    (begun.call.starts_with("BEGIN") || begun.call.starts_with("START TRANSACTION"))
+        && begun.outcome == "ok"
+        && begun.actor == holder.actor
+        && begun.system == system
+        && begin.index < held.index
+        && !between.into_iter().any(|(_, step)| over(step))
 }

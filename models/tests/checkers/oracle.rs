@@ -386,18 +386,20 @@ fn ack_durability(history: &History) -> bool {
 /// Calls of three actors to two systems, and windows of faults in them.
 fn calls() -> impl Strategy<Value = (History, Options)> {
     let system = || prop_oneof![Just("db".to_owned()), Just("broker".to_owned())];
-    let call = (0..3_u8, system(), 0..40_u64, 0..30_u64);
+    let text = prop_oneof![2 => Just("BEGIN"), 1 => Just("COMMIT"), 3 => Just("call")];
+    let call = (0..3_u8, system(), 0..40_u64, 0..30_u64, text);
     let window = (system(), 0..50_u64, 1..20_u64);
     let calls = proptest::collection::vec(call, 0..8);
     (calls, proptest::collection::vec(window, 0..3)).prop_map(|(mut calls, windows)| {
-        calls.sort_by_key(|(_, _, from, took)| from + took);
-        let event = |(at, (actor, system, from, took)): (usize, (u8, String, u64, u64))| {
+        calls.sort_by_key(|(_, _, from, took, _)| from + took);
+        let event = |(at, (actor, system, from, took, call)): (usize, (u8, String, u64, u64, &str))| {
             let actor = format!("a{actor}");
             let step = Step {
                 actor: actor.clone(),
                 system,
                 since: Some(from),
-                call: "call".to_owned(),
+                call: call.to_owned(),
+                outcome: "ok".to_owned(),
                 ..Step::default()
             };
             let (process, body) = (Process::Actor(actor), EventBody::Step(step));
@@ -421,6 +423,11 @@ fn liveness(history: &History, options: &Options) -> bool {
     let meets = |from: u64, to: u64, other_from: u64, other_to: u64| from < other_to && other_from < to;
     let calls: Vec<(u64, u64, &Step)> =
         history.steps().filter_map(|(event, step)| Some((step.since?, event.time, step))).collect();
+    let is_open = |at: usize, system: &str, before: u64| {
+        let own = calls[..at].iter().filter(|(_, _, step)| step.actor == calls[at].2.actor);
+        let last = own.filter(|(_, _, step)| step.system == system && step.call != "call").next_back();
+        last.is_some_and(|(_, begun, step)| step.call == "BEGIN" && *begun < before)
+    };
     calls.iter().any(|(from, to, victim)| {
         let is_hit = options
             .fault_windows
@@ -428,8 +435,10 @@ fn liveness(history: &History, options: &Options) -> bool {
             .any(|w| w.system == victim.system && meets(*from, *to, w.from_ns, w.to_ns));
         to - from > options.stall_ns
             && !is_hit
-            && calls.iter().any(|(held_from, held_to, holder)| {
+            && calls.iter().enumerate().any(|(at, (held_from, held_to, holder))| {
                 holder.actor != victim.actor
+                    && holder.system != victim.system
+                    && is_open(at, &victim.system, *to)
                     && meets(*from, *to, *held_from, *held_to)
                     && options.fault_windows.iter().any(|w| {
                         w.system == holder.system
