@@ -1,6 +1,7 @@
 //! What is tested: the designs, their ground truth, and how runs of them are judged.
 
 pub mod backends;
+pub mod bench;
 pub mod design;
 pub mod ground_truth;
 pub mod matrix;

@@ -1,6 +1,7 @@
 //! A client: takes operations one by one, stamps each before it is sent and after it has answered. After an
 //! unknown outcome its process is retired and a new one begins, with connections of its own.
 
+use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -14,6 +15,19 @@ use crate::operation::{Operation, OperationKind};
 pub(crate) trait Source: Send {
     /// The next operation, and how long to wait before it; none at the end.
     fn next(&mut self) -> Option<(Duration, Operation)>;
+
+    /// Lets the time before an operation pass.
+    fn wait(&mut self, length: Duration) -> impl Future<Output = ()> + Send {
+        async move {
+            // Even a sleep of nothing lasts until the timer's next millisecond.
+            if !length.is_zero() {
+                tokio::time::sleep(length).await;
+            }
+        }
+    }
+
+    /// Told of an operation that ended: when it was sent, when its answer came, and what came of it.
+    fn done(&mut self, _begun_ns: u64, _done_ns: u64, _kind: Kind) {}
 }
 
 /// The client in slot `slot` of `slots` works until its source ends.
@@ -26,14 +40,15 @@ pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: i
         let (mut ctx, stepper) = run.ctx(&actor, Role::Client);
         while let Some((wait, operation)) = next.take() {
             let id = Process::Client(process);
-            let mut invoked = false;
+            let mut begun_ns = None;
             let outcome = {
                 let attempt = async {
-                    tokio::time::sleep(wait).await;
+                    source.wait(wait).await;
                     ctx.between().await;
                     ctx.on_behalf_of(Some(&operation.op_id));
-                    invoked = true;
-                    run.recorder.record(&id, Kind::Invoke, asked(&operation), None);
+                    let now = run.recorder.clock().now_ns();
+                    begun_ns = Some(now);
+                    run.recorder.record_at(now, &id, Kind::Invoke, asked(&operation), None);
                     let code = run.design.operate(&mut ctx, &operation);
                     let outcome = run.guarded(&actor, code).await;
                     outcome.unwrap_or_else(|panic| Err(Failure::Unknown(panic)))
@@ -47,14 +62,15 @@ pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: i
             if outcome.is_none() {
                 stepper.record_end("crash");
             }
-            if !invoked {
+            let Some(begun_ns) = begun_ns else {
                 // It crashed between two operations: nothing was asked, and the operation is still to do.
                 next = Some((Duration::ZERO, operation));
                 continue 'process;
-            }
+            };
             let (kind, body, error) = judged(&operation, outcome);
             let retired = kind == Kind::Info;
             run.recorder.record_at(now, &id, kind, body, error);
+            source.done(begun_ns, now, kind);
             next = source.next();
             if retired {
                 process += slots as u64;

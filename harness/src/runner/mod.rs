@@ -1,9 +1,11 @@
 //! The runner: turns a design, a schedule and an arena into a history.
 
+mod bench;
 mod client;
 mod directed;
 mod drain;
 mod finals;
+mod pacer;
 mod panic;
 mod service;
 mod stress;
@@ -16,11 +18,13 @@ use std::time::Duration;
 use crosscheck_models::history::{Event, Header};
 use tokio::task::JoinSet;
 
+pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
+
 use crate::backend::{Arena, Backend, HarnessError};
 use crate::context::{Ctx, Stepper};
-use crate::design::{Design, Role};
+use crate::design::{Design, Layout, Role};
 use crate::gate::Gate;
-use crate::recorder::{Clock, Recorder};
+use crate::recorder::{Clock, Recorder, Writer};
 use crate::schedule::{FaultOn, Plan, Schedule};
 
 /// What a run leaves in memory; its history is on disk by then.
@@ -103,31 +107,12 @@ pub async fn run(
     path: &Path,
 ) -> Result<RunRecord, HarnessError> {
     let layout = design.layout();
-    let arena = backend.open(design.needs(), &layout, tag).await?;
-    let slot = finals::prepare(&arena, &layout).await?;
-    let header = Header {
-        crosscheck: 1,
-        design: Some(design.id()),
-        backend: Some(backend.name().to_owned()),
-        seed: Some(schedule.seed),
-        delta_ns: design.staleness_bound_ms().map(|ms| ms * 1_000_000),
-    };
-    let clock = Clock::start();
-    let (recorder, writer) = Recorder::start(path, &header, clock)
-        .map_err(|e| HarnessError::failed(format!("write the history {}: {e}", path.display())))?;
-    let gate = Arc::new(match &schedule.plan {
+    let gate = match &schedule.plan {
         Plan::Directed(_) => Gate::directed(),
         Plan::Stress(stress) => Gate::free(schedule.seed, stress.workload.pauses.clone()),
-    });
-    let run = Arc::new(Run {
-        design,
-        arena,
-        gate,
-        recorder,
-        faults: std::sync::Mutex::default(),
-        panics: std::sync::Mutex::default(),
-        quiet: Duration::from_millis(backend.quiet_ms()),
-    });
+    };
+    let Begun { run, writer, slot, header } =
+        begin(design, backend, &layout, gate, schedule.seed, tag, path).await?;
     let services = service::start_all(&run);
     let load = match &schedule.plan {
         Plan::Directed(directed) => directed::play(&run, directed).await,
@@ -136,16 +121,69 @@ pub async fn run(
     let ended = finish(&run, services, load, &layout, slot.as_deref()).await;
     let counters = run.counters();
     let faults = std::mem::take(&mut *run.lock_faults());
+    let clock = run.recorder.clock();
+    let events = close(run, writer, path).await?;
+    let (stuck, doubt) = ended?;
+    let seconds = clock.now_ns() as f64 / 1e9;
+    Ok(RunRecord { header, events, faults, counters, stuck, doubt, seconds })
+}
+
+/// A run whose systems are there and whose history is open.
+struct Begun {
+    run: Arc<Run>,
+    writer: Writer,
+    /// From which the commit order is read at the end, where the layout asks for it.
+    slot: Option<String>,
+    header: Header,
+}
+
+/// Opens the systems, makes what the layout says, and begins the history.
+async fn begin(
+    design: Arc<dyn Design>,
+    backend: &dyn Backend,
+    layout: &Layout,
+    gate: Gate,
+    seed: u64,
+    tag: &str,
+    path: &Path,
+) -> Result<Begun, HarnessError> {
+    let arena = backend.open(design.needs(), layout, tag).await?;
+    let slot = finals::prepare(&arena, layout).await?;
+    let header = Header {
+        crosscheck: 1,
+        design: Some(design.id()),
+        backend: Some(backend.name().to_owned()),
+        seed: Some(seed),
+        delta_ns: design.staleness_bound_ms().map(|ms| ms * 1_000_000),
+    };
+    let (recorder, writer) =
+        Recorder::start(path, &header, Clock::start()).map_err(|error| not_written(path, &error))?;
+    let run = Arc::new(Run {
+        design,
+        arena,
+        gate: Arc::new(gate),
+        recorder,
+        faults: std::sync::Mutex::default(),
+        panics: std::sync::Mutex::default(),
+        quiet: Duration::from_millis(backend.quiet_ms()),
+    });
+    Ok(Begun { run, writer, slot, header })
+}
+
+/// Ends the history, and gives back the systems.
+async fn close(run: Arc<Run>, writer: Writer, path: &Path) -> Result<Vec<Event>, HarnessError> {
     let closer = run.arena.closer.clone();
     drop(run);
     let events = tokio::task::spawn_blocking(move || writer.finish())
         .await
-        .map_err(|e| HarnessError::failed(e.to_string()))?
-        .map_err(|e| HarnessError::failed(format!("write the history {}: {e}", path.display())))?;
+        .map_err(|error| HarnessError::failed(error.to_string()))?
+        .map_err(|error| not_written(path, &error))?;
     closer.close().await;
-    let (stuck, doubt) = ended?;
-    let seconds = clock.now_ns() as f64 / 1e9;
-    Ok(RunRecord { header, events, faults, counters, stuck, doubt, seconds })
+    Ok(events)
+}
+
+fn not_written(path: &Path, error: &std::io::Error) -> HarnessError {
+    HarnessError::failed(format!("write the history {}: {error}", path.display()))
 }
 
 /// Drains, stops the services and reads what is left. Returns who is stuck, and what is doubtful.
@@ -153,7 +191,7 @@ async fn finish(
     run: &Arc<Run>,
     services: JoinSet<()>,
     load: Result<(), Inconclusive>,
-    layout: &crate::design::Layout,
+    layout: &Layout,
     slot: Option<&str>,
 ) -> Result<(Vec<String>, Doubt), HarnessError> {
     run.heal_what_is_left().await;

@@ -122,7 +122,7 @@ pub(crate) struct BenchArgs {
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
     /// Operations a second, begun on time whatever the answers do
-    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,
     /// Each client begins its next operation when the last one is done
     #[arg(long, conflicts_with = "rate")]

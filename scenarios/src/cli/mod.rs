@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod args;
+mod bench;
 mod check;
 mod doctor;
 mod exit;
@@ -47,6 +48,7 @@ enum Command {
     Check(check::Args),
     Report(report::Args),
     Doctor(doctor::Args),
+    Bench(args::BenchArgs),
 }
 
 impl Command {
@@ -59,6 +61,7 @@ impl Command {
             Command::Check(args) => check::execute(args),
             Command::Report(args) => report::execute(&args),
             Command::Doctor(args) => doctor::execute(&args),
+            Command::Bench(args) => bench::execute(&args),
         }
     }
 }
