@@ -1,20 +1,24 @@
 //! What the checks of one process share: a runtime that outlives each test's own, and the servers.
 
 use std::future::Future;
-use std::sync::mpsc::{Receiver, channel};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock, Weak};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 use tokio::sync::Mutex;
 use tokio::task::AbortHandle;
 
 use crate::backend::HarnessError;
-use crate::backend::local::{LocalBackend, Places, Programs, default_root};
+use crate::backend::local::{LocalBackend, Places, Programs, default_root, has_sets};
 use crate::design::Needs;
 
-/// How long the end of a check that is given up half way is waited for.
+/// How long the end of the servers is waited for.
 const END_MAX: Duration = Duration::from_secs(20);
+
+/// How many checks are under way in this process.
+static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
 /// Servers that all checks of a process share; a check has them to itself.
 pub(super) struct Shared {
@@ -40,8 +44,8 @@ pub(super) async fn servers(
     Ok(started)
 }
 
-/// Runs on a runtime that outlives each test's own, as the servers' proxies do. Dropped half way (by a test
-/// with a time limit, say), it ends the work and waits for that, so that no server outlives the process.
+/// Runs on a runtime that outlives each test's own, as the servers' proxies do. The last one returns when the
+/// servers have ended; so does one that is dropped half way (by a test with a time limit, say).
 pub(super) async fn run<T: Send + 'static>(
     work: impl Future<Output = Result<T, HarnessError>> + Send + 'static,
 ) -> Result<T, HarnessError> {
@@ -54,24 +58,42 @@ pub(super) async fn run<T: Send + 'static>(
         })
         .as_ref()
         .map_err(HarnessError::failed)?;
-    let (working, ended) = channel::<()>();
+    let under_way = UnderWay::begin();
     let task = host.spawn(async move {
-        let _working = working;
+        let _under_way = under_way;
         work.await
     });
-    let _guard = Guard { task: task.abort_handle(), ended };
+    let _end = End(task.abort_handle());
     task.await.map_err(|error| HarnessError::failed(error.to_string()))?
 }
 
-struct Guard {
-    task: AbortHandle,
-    ended: Receiver<()>,
+/// Counts a check for as long as its work is not dropped.
+struct UnderWay;
+
+impl UnderWay {
+    fn begin() -> Self {
+        UNDER_WAY.fetch_add(1, Ordering::SeqCst);
+        UnderWay
+    }
 }
 
-impl Drop for Guard {
+impl Drop for UnderWay {
     fn drop(&mut self) {
-        self.task.abort();
-        // Nothing is ever sent: this returns once the work has been dropped.
-        let _ = self.ended.recv_timeout(END_MAX);
+        UNDER_WAY.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+/// Ends the work, if it has not ended, and waits for what nobody else waits for: the end of the servers. The
+/// process may end right after its last test.
+struct End(AbortHandle);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.abort();
+        let deadline = Instant::now() + END_MAX;
+        let is_last = || self.0.is_finished() && UNDER_WAY.load(Ordering::SeqCst) == 0;
+        while (!self.0.is_finished() || is_last() && has_sets()) && Instant::now() < deadline {
+            thread::sleep(Duration::from_millis(2));
+        }
     }
 }

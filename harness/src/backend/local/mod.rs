@@ -26,4 +26,4 @@ pub use error::{ServerError, StartError};
 pub use programs::{Finding, Places, Program, Programs, Source, Unavailable};
 pub use server::{Server, ServerKind};
 pub use set::{KafkaListener, ServerSet};
-pub use set_dir::{Swept, default_root, shutdown_all, sweep};
+pub use set_dir::{Swept, default_root, has_sets, shutdown_all, sweep};

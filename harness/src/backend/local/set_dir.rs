@@ -64,6 +64,11 @@ pub fn shutdown_all() -> io::Result<()> {
     results.into_iter().collect()
 }
 
+/// Whether this process has a set of servers.
+pub fn has_sets() -> bool {
+    !LIVE.lock().unwrap_or_else(PoisonError::into_inner).is_empty()
+}
+
 /// Starts a server, unless everything has been shut down.
 pub(crate) fn spawn(kind: ServerKind, launch: &Launch) -> Result<ServerProcess, StartError> {
     let closed = CLOSED.read().unwrap_or_else(PoisonError::into_inner);
