@@ -14,7 +14,18 @@ use crate::port::{CacheConnection, PortError};
 use crate::schedule::Schedule;
 
 /// A way of keeping two or more systems in step. Implement it for a service of your own to have its claims
-/// checked.
+/// checked; [`crate::check`] begins with a small example.
+///
+/// What the verdicts need of a design:
+///
+/// - Each writing transaction counts up a version of its key, under the lock of the key's row, and adds a row to
+///   a ledger: which operation made which version. The ledger is not part of what is under test. It settles what
+///   became of operations whose clients heard nothing, so it must not be derived from what may go missing.
+/// - An event names its key, version and operation ([`Layout::decode`]), and who receives it says so
+///   ([`Ctx::deliver`]); who acts on it, too ([`Ctx::effect`]).
+/// - A service that finds nothing to do says so ([`Ctx::idle`]). What is missing once all are idle is lost.
+/// - An error of an operation leaves open whether it happened, unless [`Failure::Aborted`] says that it did not.
+/// - Delicate moments between two calls have names ([`Ctx::point`]): there, load takes its time and faults strike.
 #[async_trait]
 pub trait Design: Send + Sync + 'static {
     /// Its id; `design/bug` for a named twin with a bug.
