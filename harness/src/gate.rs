@@ -375,10 +375,8 @@ mod tests {
         StepInfo { actor: "a".into(), n, system: System::Db, call: "SELECT 1".into(), kind: StepKind::Call }
     }
 
-    #[tokio::test]
-    async fn a_directed_gate_holds_a_step_until_it_is_granted() {
-        let gate = Arc::new(Gate::directed());
-        let _life = gate.begin(&"a".into());
+    /// An actor that asks for its first step, and is held before it.
+    async fn held(gate: &Arc<Gate>) -> tokio::task::JoinHandle<Decision> {
         let mut changes = gate.changes();
         let entering = tokio::spawn({
             let gate = gate.clone();
@@ -388,6 +386,14 @@ mod tests {
             .wait_for(|_| gate.whereabouts("a") == Whereabouts::Held(step(0)))
             .await
             .expect("the gate lives");
+        entering
+    }
+
+    #[tokio::test]
+    async fn a_directed_gate_holds_a_step_until_it_is_granted() {
+        let gate = Arc::new(Gate::directed());
+        let _life = gate.begin(&"a".into());
+        let entering = held(&gate).await;
         assert!(gate.grant("a", Decision::LoseReply));
         assert_eq!(entering.await.expect("the task ends"), Decision::LoseReply);
         assert_eq!(gate.whereabouts("a"), Whereabouts::Moving(step(0)));
@@ -398,15 +404,7 @@ mod tests {
     async fn a_crash_ends_the_life_and_the_step_never_returns() {
         let gate = Arc::new(Gate::directed());
         let crashed = gate.begin(&"a".into());
-        let mut changes = gate.changes();
-        let entering = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.enter(&step(0)).await }
-        });
-        changes
-            .wait_for(|_| gate.whereabouts("a") == Whereabouts::Held(step(0)))
-            .await
-            .expect("the gate lives");
+        let entering = held(&gate).await;
         assert!(gate.crash("a"));
         crashed.await.expect("the life's owner is told");
         tokio::task::yield_now().await;
@@ -432,15 +430,7 @@ mod tests {
     async fn once_free_the_gate_lets_the_held_ones_go() {
         let gate = Arc::new(Gate::directed());
         let _life = gate.begin(&"a".into());
-        let mut changes = gate.changes();
-        let entering = tokio::spawn({
-            let gate = gate.clone();
-            async move { gate.enter(&step(0)).await }
-        });
-        changes
-            .wait_for(|_| gate.whereabouts("a") == Whereabouts::Held(step(0)))
-            .await
-            .expect("the gate lives");
+        let entering = held(&gate).await;
         gate.set_free();
         assert_eq!(entering.await.expect("the task ends"), Decision::Pass);
         assert_eq!(gate.enter(&step(1)).await, Decision::Pass);

@@ -47,19 +47,7 @@ impl Design for DualWritePublishInTxn {
     }
 
     fn claims(&self) -> Vec<Property> {
-        vec![
-            Property::NoGhost,
-            Property::NoEarly,
-            Property::NoLoss,
-            Property::PerKeyOrder,
-            Property::NoDup,
-            Property::Fidelity,
-            Property::Convergence,
-            Property::MonotonicReads,
-            Property::NoLostUpdate,
-            Property::AckDurability,
-            Property::Liveness,
-        ]
+        event::claims_of_dual_writes()
     }
 
     fn faults(&self) -> Vec<&'static str> {

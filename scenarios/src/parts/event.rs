@@ -2,6 +2,7 @@
 
 use crosscheck_harness::design::Layout;
 use crosscheck_models::history::{Deliver, Scalar};
+use crosscheck_models::property::Property;
 use serde::{Deserialize, Serialize};
 
 /// The topic of all events.
@@ -12,6 +13,23 @@ struct Payload {
     op_id: String,
     ver: u64,
     value: i64,
+}
+
+/// What those hope for who write to the database and publish themselves.
+pub fn claims_of_dual_writes() -> Vec<Property> {
+    vec![
+        Property::NoGhost,
+        Property::NoEarly,
+        Property::NoLoss,
+        Property::PerKeyOrder,
+        Property::NoDup,
+        Property::Fidelity,
+        Property::Convergence,
+        Property::MonotonicReads,
+        Property::NoLostUpdate,
+        Property::AckDurability,
+        Property::Liveness,
+    ]
 }
 
 /// The payload of the event.
