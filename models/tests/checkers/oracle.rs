@@ -424,8 +424,8 @@ fn liveness(history: &History, options: &Options) -> bool {
     let calls: Vec<(u64, u64, &Step)> =
         history.steps().filter_map(|(event, step)| Some((step.since?, event.time, step))).collect();
     let is_open = |at: usize, system: &str, before: u64| {
-        let own = calls[..at].iter().filter(|(_, _, step)| step.actor == calls[at].2.actor);
-        let last = own.filter(|(_, _, step)| step.system == system && step.call != "call").next_back();
+        let mut own = calls[..at].iter().filter(|(_, _, step)| step.actor == calls[at].2.actor);
+        let last = own.rfind(|(_, _, step)| step.system == system && step.call != "call");
         last.is_some_and(|(_, begun, step)| step.call == "BEGIN" && *begun < before)
     };
     calls.iter().any(|(from, to, victim)| {
