@@ -2,6 +2,8 @@
 //! what it quotes is what people see.
 
 use std::collections::BTreeSet;
+use std::fs;
+use std::process::Command;
 
 use crosscheck_models::check::{Options, check_verified};
 use crosscheck_models::history::History;
@@ -54,7 +56,20 @@ fn the_lost_event_is_found_and_named() {
         (witness.key.as_deref(), witness.op_ids.as_slice()),
         (Some("k1"), ["w1".to_owned()].as_slice())
     );
-    assert_eq!(blocks("text"), [witness.to_string()], "the page quotes the witness");
+}
+
+#[test]
+fn the_page_quotes_what_the_command_says() {
+    let dir = tempfile::tempdir().expect("a directory can be made");
+    let file = dir.path().join("lost.jsonl");
+    fs::write(&file, blocks("jsonl").concat()).expect("a file can be written there");
+    let output = Command::new(env!("CARGO_BIN_EXE_crosscheck"))
+        .args(["check", "lost.jsonl"])
+        .current_dir(dir.path())
+        .output()
+        .expect("the command can be run");
+    let said = String::from_utf8(output.stdout).expect("it prints text");
+    assert_eq!((output.status.code(), blocks("text")), (Some(1), vec![said]));
 }
 
 #[test]

@@ -63,7 +63,8 @@ impl Design for Accounts {
             reads_percent: 0,
             writes: OperationKind::Add,
             aborts_percent: 0,
-            pauses: Pauses { percent: 0, max_ms: 0 },
+            // Without some work between its calls no two deposits would ever meet.
+            pauses: Pauses { percent: 100, max_ms: 20 },
         }
     }
 

@@ -6,7 +6,7 @@ use crosscheck_scenarios::design;
 
 use crate::{crosscheck, directory, document};
 
-const COMMANDS: [&str; 7] = ["list", "matrix", "run", "replay", "check", "report", "doctor"];
+const COMMANDS: [&str; 8] = ["list", "matrix", "run", "replay", "check", "report", "doctor", "bench"];
 
 #[test]
 fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
