@@ -9,6 +9,7 @@ pub mod design;
 pub mod fault;
 pub mod gate;
 pub mod judge;
+pub mod model;
 pub mod operation;
 pub mod plan;
 pub mod port;

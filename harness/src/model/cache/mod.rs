@@ -1,0 +1,1 @@
+//! The cache of the model: the commands of Redis that designs send, with their scripts.

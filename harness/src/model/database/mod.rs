@@ -1,0 +1,1 @@
+//! The database of the model: PostgreSQL's SQL over an engine whose subject is concurrency.
