@@ -18,3 +18,4 @@ pub mod recorder;
 pub mod runner;
 pub mod schedule;
 pub mod system;
+pub mod virtual_time;

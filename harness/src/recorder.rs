@@ -3,44 +3,74 @@
 
 use std::io::{BufWriter, Write};
 use std::path::Path;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TryRecvError, sync_channel};
+use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-use std::time::Instant;
+
+use tokio::time::Instant;
 
 use crosscheck_models::history::{Event, EventBody, Header, Kind, Process};
 
 /// How many events may wait to be written before workers wait for the writer.
 const WAITING_MAX: usize = 1 << 16;
 
+/// What lies between two stamps of a virtual clock that stands still, so that no two are the same.
+const TICK_NS: u64 = 1000;
+
 /// The run's one monotonic clock.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Clock {
     start: Instant,
+    /// In virtual time: the last stamp given.
+    last_ns: Option<Arc<AtomicU64>>,
 }
 
 impl Clock {
     /// A clock that starts now.
     pub fn start() -> Self {
-        Clock { start: Instant::now() }
+        Clock { start: Instant::now(), last_ns: None }
+    }
+
+    /// A clock of virtual time: it goes on by a microsecond at each look.
+    pub fn start_virtual() -> Self {
+        Clock { start: Instant::now(), last_ns: Some(Arc::default()) }
     }
 
     /// Nanoseconds since the start of the run.
     pub fn now_ns(&self) -> u64 {
-        u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX)
+        let elapsed = u64::try_from(self.start.elapsed().as_nanos()).unwrap_or(u64::MAX);
+        let Some(last_ns) = &self.last_ns else { return elapsed };
+        // Virtual time has one thread: nobody comes between the two.
+        let now = elapsed.max(last_ns.load(Ordering::Relaxed) + TICK_NS);
+        last_ns.store(now, Ordering::Relaxed);
+        now
     }
 }
 
 /// Hands events to the writer. Cheap to clone; one for each worker.
 #[derive(Debug, Clone)]
 pub struct Recorder {
-    sender: SyncSender<Event>,
+    sink: Sink,
     clock: Clock,
 }
 
-/// The writing end: a thread that owns the file.
+/// Where events go.
+#[derive(Debug, Clone)]
+enum Sink {
+    /// To the thread that writes the file.
+    File(SyncSender<Event>),
+    /// Nowhere else: an exploration looks at many histories and keeps few.
+    Memory(Arc<Mutex<Vec<Event>>>),
+}
+
+/// The other end: a thread that owns the file, or the events themselves.
 #[derive(Debug)]
-pub struct Writer {
-    thread: JoinHandle<std::io::Result<Vec<Event>>>,
+pub enum Writer {
+    /// Writes the file.
+    File(JoinHandle<std::io::Result<Vec<Event>>>),
+    /// Keeps the events.
+    Memory(Arc<Mutex<Vec<Event>>>),
 }
 
 impl Recorder {
@@ -56,12 +86,18 @@ impl Recorder {
         let thread = std::thread::Builder::new()
             .name("recorder".to_owned())
             .spawn(move || write_events(file, &receiver))?;
-        Ok((Recorder { sender, clock }, Writer { thread }))
+        Ok((Recorder { sink: Sink::File(sender), clock }, Writer::File(thread)))
+    }
+
+    /// A history that stays in memory.
+    pub fn in_memory(clock: Clock) -> (Recorder, Writer) {
+        let events = Arc::default();
+        (Recorder { sink: Sink::Memory(Arc::clone(&events)), clock }, Writer::Memory(events))
     }
 
     /// The run's clock.
-    pub fn clock(&self) -> Clock {
-        self.clock
+    pub fn clock(&self) -> &Clock {
+        &self.clock
     }
 
     /// Records an event that happens now.
@@ -79,9 +115,18 @@ impl Recorder {
         body: EventBody,
         error: Option<String>,
     ) {
-        let event = Event { index: 0, time, process: process.clone(), kind, body, error };
-        // The writer ends early only if the disk fails, and then `Writer::finish` reports it.
-        let _ = self.sender.send(event);
+        let mut event = Event { index: 0, time, process: process.clone(), kind, body, error };
+        match &self.sink {
+            Sink::File(sender) => {
+                // The writer ends early only if the disk fails, and then `Writer::finish` reports it.
+                let _ = sender.send(event);
+            }
+            Sink::Memory(events) => {
+                let mut events = events.lock().expect("no code panics while it holds the events");
+                event.index = events.len() as u64;
+                events.push(event);
+            }
+        }
     }
 
     /// Records an observation.
@@ -96,7 +141,14 @@ impl Writer {
     /// # Errors
     /// If the file could not be written.
     pub fn finish(self) -> std::io::Result<Vec<Event>> {
-        self.thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the recorder's thread panicked")))
+        match self {
+            Writer::File(thread) => {
+                thread.join().unwrap_or_else(|_| Err(std::io::Error::other("the recorder's thread panicked")))
+            }
+            Writer::Memory(events) => {
+                Ok(std::mem::take(&mut *events.lock().expect("no code panics while it holds the events")))
+            }
+        }
     }
 }
 

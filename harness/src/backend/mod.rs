@@ -34,6 +34,20 @@ pub trait Backend: Send + Sync {
 
     /// How long all must be quiet before what is missing counts as lost.
     fn quiet_ms(&self) -> u64;
+
+    /// Which time passes there.
+    fn time(&self) -> Time {
+        Time::Real
+    }
+}
+
+/// Which time passes in a run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Time {
+    /// That of the wall clock.
+    Real,
+    /// Virtual time, in which nobody really waits.
+    Virtual,
 }
 
 /// One run's systems.

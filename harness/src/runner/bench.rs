@@ -13,8 +13,8 @@ use tokio::time::timeout;
 
 use super::client::{Source, work};
 use super::pacer::Pacer;
-use super::{Begun, Run, begin, close, drain, service};
-use crate::backend::{Backend, HarnessError};
+use super::{Begun, Place, Run, begin, close, drain, service};
+use crate::backend::{Backend, HarnessError, Time};
 use crate::design::{Design, Layout};
 use crate::gate::Gate;
 use crate::operation::{Generator, Operation, Workload, stream};
@@ -115,9 +115,16 @@ pub async fn bench(
     let gate = Gate::free(bench.seed, workload.pauses.clone());
     // Nothing is judged, so nothing needs the commit order, whose slot would have the server keep its log.
     let layout = Layout { commit_order_of: None, ..design.layout() };
-    let Begun { run, writer, .. } = begin(design, backend, &layout, gate, bench.seed, tag, path).await?;
+    if backend.time() == Time::Virtual {
+        return Err(HarnessError::Missing {
+            what: "there is nothing to measure in virtual time".to_owned(),
+            advice: "take --backend local".to_owned(),
+        });
+    }
+    let place = Place::open(&*design, backend, &layout, tag).await?;
+    let Begun { run, writer, .. } = begin(design, place, &layout, gate, bench.seed, Some(path)).await?;
     let services = service::start_all(&run);
-    let clock = run.recorder.clock();
+    let clock = run.recorder.clock().clone();
     let from_ns = clock.now_ns() + nanoseconds(bench.warm_up);
     let to_ns = from_ns + nanoseconds(bench.time);
     let arrivals = Arc::new(Arrivals::new(bench.seed, &workload, clock.now_ns(), to_ns));
@@ -126,7 +133,7 @@ pub async fn bench(
     let cut_ns = clock.now_ns();
     service::stop(services).await;
     let panic = run.first_panic();
-    let events = close(run, writer, path).await?;
+    let events = close(run, writer).await?;
     let operations = loaded?;
     if let Some(panic) = panic {
         return Err(HarnessError::failed(panic));
@@ -155,7 +162,7 @@ async fn load(run: &Arc<Run>, arrivals: &Arc<Arrivals>, slots: usize) -> Result<
         let source = Paced {
             arrivals: arrivals.clone(),
             pacer: pacer.clone(),
-            clock: run.recorder.clock(),
+            clock: run.recorder.clock().clone(),
             due_ns: 0,
             timed: timed.clone(),
         };

@@ -54,6 +54,7 @@ pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: i
                     outcome.unwrap_or_else(|panic| Err(Failure::Unknown(panic)))
                 };
                 tokio::select! {
+                    biased;
                     outcome = attempt => Some(outcome),
                     _ = &mut crashed => None,
                 }

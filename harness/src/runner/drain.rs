@@ -2,7 +2,9 @@
 //! and not late.
 
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
+
+use tokio::time::Instant;
 
 use super::Run;
 

@@ -20,12 +20,13 @@ use tokio::task::JoinSet;
 
 pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
 
-use crate::backend::{Arena, Backend, HarnessError};
+use crate::backend::{Arena, Backend, HarnessError, Time};
 use crate::context::{Ctx, Stepper};
 use crate::design::{Design, Layout, Role};
 use crate::gate::Gate;
 use crate::recorder::{Clock, Recorder, Writer};
 use crate::schedule::{FaultOn, Plan, Schedule};
+use crate::virtual_time;
 
 /// What a run leaves in memory; its history is on disk by then.
 #[derive(Debug)]
@@ -106,13 +107,58 @@ pub async fn run(
     tag: &str,
     path: &Path,
 ) -> Result<RunRecord, HarnessError> {
+    let place = Place::open(&*design, backend, &design.layout(), tag).await?;
+    match backend.time() {
+        Time::Real => play(design, place, schedule, Some(path)).await,
+        Time::Virtual => {
+            let (schedule, path) = (schedule.clone(), path.to_owned());
+            virtual_time::run(move || async move { play(design, place, &schedule, Some(&path)).await })
+                .await?
+        }
+    }
+}
+
+/// Where a run takes place.
+pub(crate) struct Place {
+    pub(crate) arena: Arena,
+    pub(crate) backend: &'static str,
+    pub(crate) quiet: Duration,
+    pub(crate) time: Time,
+    /// Whether the tables are there, and the slot from which the commit order is read.
+    pub(crate) prepared: Option<Option<String>>,
+}
+
+impl Place {
+    async fn open(
+        design: &dyn Design,
+        backend: &dyn Backend,
+        layout: &Layout,
+        tag: &str,
+    ) -> Result<Place, HarnessError> {
+        Ok(Place {
+            arena: backend.open(design.needs(), layout, tag).await?,
+            backend: backend.name(),
+            quiet: Duration::from_millis(backend.quiet_ms()),
+            time: backend.time(),
+            prepared: None,
+        })
+    }
+}
+
+/// Plays a schedule. Without a path the history stays in memory.
+pub(crate) async fn play(
+    design: Arc<dyn Design>,
+    place: Place,
+    schedule: &Schedule,
+    path: Option<&Path>,
+) -> Result<RunRecord, HarnessError> {
     let layout = design.layout();
     let gate = match &schedule.plan {
         Plan::Directed(_) => Gate::directed(),
         Plan::Stress(stress) => Gate::free(schedule.seed, stress.workload.pauses.clone()),
     };
     let Begun { run, writer, slot, header } =
-        begin(design, backend, &layout, gate, schedule.seed, tag, path).await?;
+        begin(design, place, &layout, gate, schedule.seed, path).await?;
     let services = service::start_all(&run);
     let load = match &schedule.plan {
         Plan::Directed(directed) => directed::play(&run, directed).await,
@@ -121,8 +167,8 @@ pub async fn run(
     let ended = finish(&run, services, load, &layout, slot.as_deref()).await;
     let counters = run.counters();
     let faults = std::mem::take(&mut *run.lock_faults());
-    let clock = run.recorder.clock();
-    let events = close(run, writer, path).await?;
+    let clock = run.recorder.clock().clone();
+    let events = close(run, writer).await?;
     let (stuck, doubt) = ended?;
     let seconds = clock.now_ns() as f64 / 1e9;
     Ok(RunRecord { header, events, faults, counters, stuck, doubt, seconds })
@@ -140,24 +186,34 @@ struct Begun {
 /// Opens the systems, makes what the layout says, and begins the history.
 async fn begin(
     design: Arc<dyn Design>,
-    backend: &dyn Backend,
+    place: Place,
     layout: &Layout,
     gate: Gate,
     seed: u64,
-    tag: &str,
-    path: &Path,
+    path: Option<&Path>,
 ) -> Result<Begun, HarnessError> {
-    let arena = backend.open(design.needs(), layout, tag).await?;
-    let slot = finals::prepare(&arena, layout).await?;
+    let Place { arena, backend, quiet, time, prepared } = place;
+    let slot = match prepared {
+        Some(slot) => slot,
+        None => finals::prepare(&arena, layout).await?,
+    };
     let header = Header {
         crosscheck: 1,
         design: Some(design.id()),
-        backend: Some(backend.name().to_owned()),
+        backend: Some(backend.to_owned()),
         seed: Some(seed),
         delta_ns: design.staleness_bound_ms().map(|ms| ms * 1_000_000),
     };
-    let (recorder, writer) =
-        Recorder::start(path, &header, Clock::start()).map_err(|error| not_written(path, &error))?;
+    let clock = match time {
+        Time::Real => Clock::start(),
+        Time::Virtual => Clock::start_virtual(),
+    };
+    let (recorder, writer) = match path {
+        Some(path) => Recorder::start(path, &header, clock).map_err(|error| {
+            HarnessError::failed(format!("write the history {}: {error}", path.display()))
+        })?,
+        None => Recorder::in_memory(clock),
+    };
     let run = Arc::new(Run {
         design,
         arena,
@@ -165,25 +221,24 @@ async fn begin(
         recorder,
         faults: std::sync::Mutex::default(),
         panics: std::sync::Mutex::default(),
-        quiet: Duration::from_millis(backend.quiet_ms()),
+        quiet,
     });
     Ok(Begun { run, writer, slot, header })
 }
 
 /// Ends the history, and gives back the systems.
-async fn close(run: Arc<Run>, writer: Writer, path: &Path) -> Result<Vec<Event>, HarnessError> {
+async fn close(run: Arc<Run>, writer: Writer) -> Result<Vec<Event>, HarnessError> {
     let closer = run.arena.closer.clone();
     drop(run);
-    let events = tokio::task::spawn_blocking(move || writer.finish())
-        .await
-        .map_err(|error| HarnessError::failed(error.to_string()))?
-        .map_err(|error| not_written(path, &error))?;
+    let finished = match writer {
+        Writer::Memory(_) => writer.finish(),
+        Writer::File(_) => tokio::task::spawn_blocking(move || writer.finish())
+            .await
+            .map_err(|error| HarnessError::failed(error.to_string()))?,
+    };
+    let events = finished.map_err(|error| HarnessError::failed(format!("write the history: {error}")))?;
     closer.close().await;
     Ok(events)
-}
-
-fn not_written(path: &Path, error: &std::io::Error) -> HarnessError {
-    HarnessError::failed(format!("write the history {}: {error}", path.display()))
 }
 
 /// Drains, stops the services and reads what is left. Returns who is stuck, and what is doubtful.

@@ -32,6 +32,7 @@ async fn live(run: Arc<Run>, service: Service) {
         let crashed = run.gate.begin(&actor);
         let (ctx, stepper) = run.ctx(&actor, service.role);
         let ended = tokio::select! {
+            biased;
             ended = run.guarded(&actor, (service.body)(ctx)) => Some(ended),
             _ = crashed => None,
         };
