@@ -4,6 +4,7 @@
 pub mod backend;
 pub mod change;
 pub mod check;
+pub mod conform;
 pub mod context;
 pub mod design;
 pub mod fault;

@@ -7,6 +7,7 @@ mod block;
 mod connection;
 mod failure;
 mod lock;
+mod simple;
 mod value;
 
 use std::net::SocketAddr;
@@ -18,6 +19,7 @@ use crate::port::{Database, DatabaseConnection, PortError};
 use connection::PostgresConnection;
 
 pub use lock::{blocking_sessions, waits_for_lock};
+pub use simple::PostgresCases;
 
 /// How long opening a session may take, its handshake included.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
