@@ -28,7 +28,7 @@ pub struct Links {
     pub broker: Option<Arc<dyn crate::port::Broker>>,
     /// The same, for clients that are not ours.
     pub addresses: Addresses,
-    /// Put before every topic, slot and cache key, so that runs share servers without meeting.
+    /// Put before every topic, group, transactional id, slot and cache key, so that runs share servers without meeting.
     pub prefix: String,
 }
 

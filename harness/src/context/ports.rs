@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use super::step::{Stepper, shortened};
 use crate::port::{
-    Acks, Broker, Cache, CacheConnection, Consumer, ConsumerOptions, Database, DatabaseConnection, Message,
-    Notification, PortError, Position, Producer, ProducerOptions, Reply, Row, SqlValue, StartOffset, System,
+    Acks, Broker, Cache, CacheConnection, Consumer, ConsumerOptions, Database, DatabaseConnection,
+    GroupOffset, Isolation, Message, Notification, PortError, Position, Producer, ProducerOptions, Reply,
+    Row, SqlValue, StartOffset, System,
 };
 
 /// The database, through the gate.
@@ -186,10 +187,18 @@ impl std::fmt::Debug for BrokerPort {
 
 impl BrokerPort {
     pub(super) fn new(broker: Option<Arc<dyn Broker>>, prefix: String, stepper: Arc<Stepper>) -> Self {
-        let producer_options =
-            ProducerOptions { acks: Acks::All, idempotence: true, message_timeout: Duration::from_secs(8) };
-        let consumer_options =
-            ConsumerOptions { group: None, start: StartOffset::Earliest, auto_commit: false };
+        let producer_options = ProducerOptions {
+            acks: Acks::All,
+            idempotence: true,
+            message_timeout: Duration::from_secs(8),
+            transactional_id: None,
+        };
+        let consumer_options = ConsumerOptions {
+            group: None,
+            start: StartOffset::Earliest,
+            auto_commit: false,
+            isolation: Isolation::ReadCommitted,
+        };
         BrokerPort {
             broker,
             prefix,
@@ -218,11 +227,7 @@ impl BrokerPort {
     /// # Errors
     /// What the broker answered, or that it did not answer.
     pub async fn produce(&mut self, topic: &str, key: &str, payload: &str) -> Result<Position, PortError> {
-        let broker = self.broker.clone().ok_or_else(|| not_there(System::Broker))?;
-        let mut producer = match self.producer.take() {
-            Some(producer) => producer,
-            None => broker.producer(&self.producer_options).await?,
-        };
+        let mut producer = self.take_producer().await?;
         let physical = format!("{}{topic}", self.prefix);
         let stepper = self.stepper.clone();
         let saw = |position: &Position| {
@@ -234,8 +239,64 @@ impl BrokerPort {
             .stepper
             .call(System::Broker, &call, saw, async { producer.produce(&physical, None, key, payload).await })
             .await;
-        let broken = answer.lost || answer.result.as_ref().is_err_and(|error| error.connection_lost);
-        self.producer = (!broken).then_some(producer);
+        self.give_back(producer, &answer.result, answer.lost);
+        answer.result
+    }
+
+    /// Begins a transaction, of the transactional id given to [`BrokerPort::produce_with`].
+    ///
+    /// # Errors
+    /// If there is one already, or the producer has been fenced.
+    pub async fn begin_transaction(&mut self) -> Result<(), PortError> {
+        let mut producer = self.take_producer().await?;
+        let sending = async { producer.begin_transaction().await };
+        let answer = self.stepper.call(System::Broker, "begin transaction", |()| None, sending).await;
+        self.give_back(producer, &answer.result, answer.lost);
+        answer.result
+    }
+
+    /// Commits the transaction.
+    ///
+    /// # Errors
+    /// What the broker answered, or that it did not answer.
+    pub async fn commit_transaction(&mut self) -> Result<(), PortError> {
+        let mut producer = self.take_producer().await?;
+        let sending = async { producer.commit_transaction().await };
+        let answer = self.stepper.call(System::Broker, "commit transaction", |()| None, sending).await;
+        self.give_back(producer, &answer.result, answer.lost);
+        answer.result
+    }
+
+    /// Aborts the transaction.
+    ///
+    /// # Errors
+    /// What the broker answered, or that it did not answer.
+    pub async fn abort_transaction(&mut self) -> Result<(), PortError> {
+        let mut producer = self.take_producer().await?;
+        let sending = async { producer.abort_transaction().await };
+        let answer = self.stepper.call(System::Broker, "abort transaction", |()| None, sending).await;
+        self.give_back(producer, &answer.result, answer.lost);
+        answer.result
+    }
+
+    /// Makes the offset of the next message to read part of the transaction, for this actor's group.
+    ///
+    /// # Errors
+    /// If the group has gone on without this member, or the producer has been fenced.
+    pub async fn send_offset_to_transaction(
+        &mut self,
+        topic: &str,
+        partition: i32,
+        offset: i64,
+    ) -> Result<(), PortError> {
+        let member = self.consumer().await?.group_metadata().await?;
+        let mut producer = self.take_producer().await?;
+        let physical = format!("{}{topic}", self.prefix);
+        let offsets = [GroupOffset { topic: &physical, partition, offset }];
+        let call = format!("send to transaction {topic}/{partition} offset {offset}");
+        let sending = async { producer.send_offsets_to_transaction(&offsets, &member).await };
+        let answer = self.stepper.call(System::Broker, &call, |()| None, sending).await;
+        self.give_back(producer, &answer.result, answer.lost);
         answer.result
     }
 
@@ -298,12 +359,36 @@ impl BrokerPort {
         self.consumer().await?.end_offset(&physical, partition).await
     }
 
+    /// Takes the producer out, opening one if need be. Opening one with a transactional id fences others and
+    /// aborts what they left, so it is a step.
+    async fn take_producer(&mut self) -> Result<Box<dyn Producer>, PortError> {
+        if let Some(producer) = self.producer.take() {
+            return Ok(producer);
+        }
+        let broker = self.broker.clone().ok_or_else(|| not_there(System::Broker))?;
+        let Some(id) = &self.producer_options.transactional_id else {
+            return broker.producer(&self.producer_options).await;
+        };
+        let call = format!("init transactions {id}");
+        let transactional_id = Some(format!("{}{id}", self.prefix));
+        let options = ProducerOptions { transactional_id, ..self.producer_options.clone() };
+        let opening = async { broker.producer(&options).await };
+        self.stepper.call(System::Broker, &call, |_| None, opening).await.result
+    }
+
+    fn give_back<T>(&mut self, producer: Box<dyn Producer>, result: &Result<T, PortError>, lost: bool) {
+        let broken = lost || result.as_ref().is_err_and(|error| error.connection_lost);
+        self.producer = (!broken).then_some(producer);
+    }
+
     async fn consumer(&mut self) -> Result<&mut Box<dyn Consumer>, PortError> {
         let consumer = match self.consumer.take() {
             Some(consumer) => consumer,
             None => {
                 let broker = self.broker.clone().ok_or_else(|| not_there(System::Broker))?;
-                broker.consumer(&self.consumer_options).await?
+                let group =
+                    self.consumer_options.group.as_ref().map(|group| format!("{}{group}", self.prefix));
+                broker.consumer(&ConsumerOptions { group, ..self.consumer_options.clone() }).await?
             }
         };
         Ok(self.consumer.insert(consumer))

@@ -1,5 +1,8 @@
 //! The broker port: the operations of a Kafka client.
 
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -9,7 +12,8 @@ use super::PortError;
 /// A broker that producers and consumers can be opened on.
 #[async_trait]
 pub trait Broker: Send + Sync {
-    /// Opens a producer.
+    /// Opens a producer. One with a transactional id initialises its transactions here: what an earlier
+    /// producer of that id left open is aborted, and that producer is fenced.
     async fn producer(&self, options: &ProducerOptions) -> Result<Box<dyn Producer>, PortError>;
 
     /// Opens a consumer.
@@ -36,6 +40,9 @@ pub struct ProducerOptions {
     pub idempotence: bool,
     /// When a message that has not been acknowledged is given up (its fate is then unknown).
     pub message_timeout: Duration,
+    /// The name under which the broker knows this producer's transactions across its lives; none for a
+    /// producer without transactions.
+    pub transactional_id: Option<String>,
 }
 
 /// One producer.
@@ -50,6 +57,56 @@ pub trait Producer: Send {
         key: &str,
         payload: &str,
     ) -> Result<Position, PortError>;
+
+    /// Begins a transaction, in which everything is produced until it is committed or aborted.
+    async fn begin_transaction(&mut self) -> Result<(), PortError>;
+
+    /// Commits the transaction: what was produced in it becomes visible to those that read committed, and the
+    /// offsets sent to it become the group's.
+    async fn commit_transaction(&mut self) -> Result<(), PortError>;
+
+    /// Aborts the transaction.
+    async fn abort_transaction(&mut self) -> Result<(), PortError>;
+
+    /// Makes offsets (each that of the next message to read) part of the transaction, for the group that the
+    /// consumer is a member of. A member that the group has gone on without is refused.
+    async fn send_offsets_to_transaction(
+        &mut self,
+        offsets: &[GroupOffset<'_>],
+        member: &GroupMetadata,
+    ) -> Result<(), PortError>;
+}
+
+/// Up to where a group has read a partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GroupOffset<'a> {
+    /// The topic.
+    pub topic: &'a str,
+    /// The partition.
+    pub partition: i32,
+    /// The offset of the next message to read.
+    pub offset: i64,
+}
+
+/// Which member of which generation of its group a consumer is; each adapter has its own notion of it.
+#[derive(Clone)]
+pub struct GroupMetadata(Arc<dyn Any + Send + Sync>);
+
+impl GroupMetadata {
+    pub(crate) fn new(metadata: impl Any + Send + Sync) -> Self {
+        GroupMetadata(Arc::new(metadata))
+    }
+
+    /// The adapter's own; none where another adapter made it.
+    pub(crate) fn get<T: Any + Send + Sync>(&self) -> Option<Arc<T>> {
+        Arc::clone(&self.0).downcast().ok()
+    }
+}
+
+impl fmt::Debug for GroupMetadata {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("GroupMetadata").finish_non_exhaustive()
+    }
 }
 
 /// Where a message lies.
@@ -70,6 +127,17 @@ pub struct ConsumerOptions {
     pub start: StartOffset,
     /// Whether the client commits offsets by itself, in the background (librdkafka's default).
     pub auto_commit: bool,
+    /// Whether messages of transactions that are open or aborted are read.
+    pub isolation: Isolation,
+}
+
+/// What a consumer reads of transactions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Isolation {
+    /// Everything, as soon as it is replicated.
+    ReadUncommitted,
+    /// Only what is committed, and nothing behind the first transaction that is still open.
+    ReadCommitted,
 }
 
 /// Where to begin.
@@ -96,8 +164,12 @@ pub trait Consumer: Send {
     /// Commits `offset` (that of the next message to read) for the group.
     async fn commit(&mut self, topic: &str, partition: i32, offset: i64) -> Result<(), PortError>;
 
-    /// The offset after the last message of the partition.
+    /// The offset after the last message of the partition that this consumer may read: the high watermark,
+    /// or for one that reads committed the last stable offset. The mark of a transaction takes an offset too.
     async fn end_offset(&mut self, topic: &str, partition: i32) -> Result<i64, PortError>;
+
+    /// Which member of its group it is, to send offsets to a producer's transaction.
+    async fn group_metadata(&mut self) -> Result<GroupMetadata, PortError>;
 }
 
 /// A message received.

@@ -10,7 +10,8 @@ mod database;
 mod error;
 
 pub use broker::{
-    Acks, Broker, Consumer, ConsumerOptions, Message, Position, Producer, ProducerOptions, StartOffset,
+    Acks, Broker, Consumer, ConsumerOptions, GroupMetadata, GroupOffset, Isolation, Message, Position,
+    Producer, ProducerOptions, StartOffset,
 };
 pub use cache::{Cache, CacheConnection, Reply};
 pub use database::{Database, DatabaseConnection, Notification, Row, SqlValue};

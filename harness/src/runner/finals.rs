@@ -10,7 +10,7 @@ use super::Run;
 use crate::backend::{Arena, HarnessError};
 use crate::change::Insert;
 use crate::design::Layout;
-use crate::port::{ConsumerOptions, DatabaseConnection, Row, SqlValue, StartOffset};
+use crate::port::{ConsumerOptions, DatabaseConnection, Isolation, Row, SqlValue, StartOffset};
 
 /// Makes the tables, and a slot from which the commit order can be read at the end.
 pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<String>, HarnessError> {
@@ -188,7 +188,12 @@ async fn log_rows(
     decode: crate::design::Decode,
 ) -> Result<Vec<LogRow>, HarnessError> {
     let Some(broker) = &run.arena.direct.broker else { return Ok(Vec::new()) };
-    let options = ConsumerOptions { group: None, start: StartOffset::Earliest, auto_commit: false };
+    let options = ConsumerOptions {
+        group: None,
+        start: StartOffset::Earliest,
+        auto_commit: false,
+        isolation: Isolation::ReadCommitted,
+    };
     let mut rows = Vec::new();
     for (topic, partitions) in &layout.topics {
         let physical = format!("{}{topic}", run.arena.direct.prefix);

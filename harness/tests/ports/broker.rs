@@ -4,8 +4,8 @@ use std::time::{Duration, Instant};
 
 use crosscheck_harness::backend::local::ServerKind;
 use crosscheck_harness::port::{
-    Acks, Broker, Consumer, ConsumerOptions, Message, PortError, Position, Producer, ProducerOptions,
-    StartOffset,
+    Acks, Broker, Consumer, ConsumerOptions, Isolation, Message, PortError, Position, Producer,
+    ProducerOptions, StartOffset,
 };
 use crosscheck_harness::system::kafka::{KafkaBroker, create_topic, delete_topic, read_topic};
 
@@ -13,21 +13,35 @@ use crate::faults::dead_port;
 use crate::servers::{Servers, fresh, start};
 
 /// How long messages may take to come.
-const BOUND: Duration = Duration::from_secs(20);
+pub(crate) const BOUND: Duration = Duration::from_secs(20);
 
-fn safe() -> ProducerOptions {
-    ProducerOptions { acks: Acks::All, idempotence: true, message_timeout: Duration::from_secs(10) }
+pub(crate) fn safe() -> ProducerOptions {
+    ProducerOptions {
+        acks: Acks::All,
+        idempotence: true,
+        message_timeout: Duration::from_secs(10),
+        transactional_id: None,
+    }
 }
 
-fn group(name: &str) -> ConsumerOptions {
-    ConsumerOptions { group: Some(name.to_owned()), start: StartOffset::Earliest, auto_commit: false }
+pub(crate) fn group(name: &str) -> ConsumerOptions {
+    ConsumerOptions { group: Some(name.to_owned()), ..alone() }
 }
 
-fn alone() -> ConsumerOptions {
-    ConsumerOptions { group: None, start: StartOffset::Earliest, auto_commit: false }
+pub(crate) fn alone() -> ConsumerOptions {
+    ConsumerOptions {
+        group: None,
+        start: StartOffset::Earliest,
+        auto_commit: false,
+        isolation: Isolation::ReadCommitted,
+    }
 }
 
-async fn produce(producer: &mut dyn Producer, topic: &str, payloads: &[&str]) -> Result<(), PortError> {
+pub(crate) async fn produce(
+    producer: &mut dyn Producer,
+    topic: &str,
+    payloads: &[&str],
+) -> Result<(), PortError> {
     for payload in payloads {
         producer.produce(topic, None, "k", payload).await?;
     }
@@ -35,7 +49,7 @@ async fn produce(producer: &mut dyn Producer, topic: &str, payloads: &[&str]) ->
 }
 
 /// Polls until `count` messages have come.
-async fn take(consumer: &mut dyn Consumer, count: usize) -> Result<Vec<Message>, PortError> {
+pub(crate) async fn take(consumer: &mut dyn Consumer, count: usize) -> Result<Vec<Message>, PortError> {
     let deadline = Instant::now() + BOUND;
     let mut messages = Vec::new();
     while messages.len() < count {
@@ -45,7 +59,7 @@ async fn take(consumer: &mut dyn Consumer, count: usize) -> Result<Vec<Message>,
     Ok(messages)
 }
 
-fn payloads(messages: &[Message]) -> Vec<&str> {
+pub(crate) fn payloads(messages: &[Message]) -> Vec<&str> {
     messages.iter().filter_map(|message| message.payload.as_deref()).collect()
 }
 

@@ -6,6 +6,7 @@ mod cache;
 mod database;
 mod faults;
 mod servers;
+mod transactions;
 
 use std::future::Future;
 use std::pin::Pin;
@@ -71,6 +72,10 @@ fn main() -> ExitCode {
         broker::without_acknowledgement_the_offset_is_untold,
         broker::a_killed_broker_leaves_a_message_unknown,
         broker::polling_without_brokers_brings_nothing,
+        transactions::a_transaction_is_seen_when_it_is_committed,
+        transactions::calls_out_of_turn_are_refused,
+        transactions::a_newer_producer_of_the_id_fences,
+        transactions::offsets_go_with_the_transaction,
     ];
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,

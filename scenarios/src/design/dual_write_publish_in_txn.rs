@@ -84,6 +84,7 @@ impl Design for DualWritePublishInTxn {
             acks: Acks::All,
             idempotence: true,
             message_timeout: MESSAGE_TIMEOUT,
+            transactional_id: None,
         });
         for _ in 0..RETRIES {
             match attempt(ctx, operation).await? {

@@ -14,7 +14,9 @@ use rdkafka::{Offset, TopicPartitionList};
 use tokio::time::{Instant, timeout_at};
 
 use super::{Quiet, REQUEST_TIMEOUT, aside, blocking, client_config, failure};
-use crate::port::{Consumer, ConsumerOptions, Message, PortError, StartOffset, System};
+use crate::port::{
+    Consumer, ConsumerOptions, GroupMetadata, Isolation, Message, PortError, StartOffset, System,
+};
 
 /// The name that a consumer without a group gives itself: librdkafka wants one even to assign, and neither
 /// joins it nor commits to it.
@@ -42,7 +44,7 @@ impl KafkaConsumer {
         let mut config = client_config(bootstrap);
         for (key, value) in [
             ("auto.offset.reset", start(options.start)),
-            ("isolation.level", "read_committed"),
+            ("isolation.level", isolation(options.isolation)),
             ("enable.partition.eof", "false"),
             // Stored by `poll` instead: closing a consumer polls what is left in its queue, and what it
             // polls would be stored and committed though nobody has seen it.
@@ -198,6 +200,16 @@ impl Consumer for KafkaConsumer {
         };
         blocking(ask).await
     }
+
+    async fn group_metadata(&mut self) -> Result<GroupMetadata, PortError> {
+        self.need_group("take part in a transaction")?;
+        let client = Arc::clone(self.client());
+        let ask = move || {
+            let metadata = client.group_metadata().map(GroupMetadata::new);
+            metadata.ok_or_else(|| failure::not_possible("UnknownGroup", "the consumer has no group"))
+        };
+        blocking(ask).await
+    }
 }
 
 impl Drop for KafkaConsumer {
@@ -244,6 +256,13 @@ pub(super) fn read(message: &BorrowedMessage<'_>) -> Result<Message, PortError> 
         key: text("key", message.key().unwrap_or_default())?,
         payload: message.payload().map(|payload| text("payload", payload)).transpose()?,
     })
+}
+
+fn isolation(isolation: Isolation) -> &'static str {
+    match isolation {
+        Isolation::ReadUncommitted => "read_uncommitted",
+        Isolation::ReadCommitted => "read_committed",
+    }
 }
 
 fn start(start: StartOffset) -> &'static str {

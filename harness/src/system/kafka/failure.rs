@@ -25,6 +25,27 @@ pub(super) fn not_possible(code: &str, message: impl Into<String>) -> PortError 
     PortError::refused(System::Broker, code, message)
 }
 
+/// librdkafka did not take the message: nothing of it is sent. A fenced producer is told so here.
+pub(super) fn not_queued(topic: &str, error: &KafkaError) -> PortError {
+    let refusal = refused(&format!("failed to produce to {topic}"), error);
+    PortError { connection_lost: is_fatal(error), ..refusal }
+}
+
+/// A call of transactions failed. An error after which the transaction has to be aborted says that it was not
+/// committed, and a call out of turn was not even sent. A fatal one (the producer is fenced) may follow an
+/// earlier attempt that took effect and whose answer was lost, so it settles nothing.
+pub(super) fn transaction(what: &str, error: &KafkaError) -> PortError {
+    let (definite, fatal) = match error {
+        KafkaError::Transaction(cause) => {
+            let out_of_turn = matches!(cause.code(), Code::State | Code::NotConfigured);
+            (!cause.is_fatal() && (cause.txn_requires_abort() || out_of_turn), cause.is_fatal())
+        }
+        _ => (false, is_fatal(error)),
+    };
+    let failed = if definite { refused(what, error) } else { unknown(what, error) };
+    PortError { connection_lost: fatal, ..failed }
+}
+
 /// A message was handed to librdkafka and its delivery failed. librdkafka would know whether it ever was on
 /// the wire (`rd_kafka_message_status`), but rdkafka does not tell, so only its own limits are refusals:
 /// these are applied when the message is made, before any attempt.

@@ -5,11 +5,13 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use rdkafka::error::{IsError, RDKafkaErrorCode as Code};
+use rdkafka::consumer::ConsumerGroupMetadata;
+use rdkafka::error::{IsError, KafkaResult, RDKafkaErrorCode as Code};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _, PurgeConfig};
+use rdkafka::{Offset, TopicPartitionList};
 
-use super::{Quiet, aside, blocking, client_config, failure};
-use crate::port::{Acks, PortError, Position, Producer, ProducerOptions, System};
+use super::{Quiet, REQUEST_TIMEOUT, aside, blocking, client_config, failure};
+use crate::port::{Acks, GroupMetadata, GroupOffset, PortError, Position, Producer, ProducerOptions, System};
 
 /// How much later than the message timeout librdkafka's report of it may come (it looks once a second).
 const REPORT_SLACK: Duration = Duration::from_secs(2);
@@ -28,7 +30,7 @@ pub(super) struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    /// Opens a producer; it connects with its first message.
+    /// Opens a producer; it connects with its first message, or at once to initialise its transactions.
     pub(super) async fn open(bootstrap: SocketAddr, options: &ProducerOptions) -> Result<Self, PortError> {
         let message_timeout = options.message_timeout;
         let mut config = client_config(bootstrap);
@@ -38,9 +40,19 @@ impl KafkaProducer {
             .set("message.timeout.ms", message_timeout.as_millis().to_string())
             .set("linger.ms", "0")
             .set("partitioner", "murmur2_random");
+        let transactional = options.transactional_id.is_some();
+        if let Some(id) = &options.transactional_id {
+            config.set("transactional.id", id);
+        }
         let create = move || {
             let client = config.create_with_context::<_, FutureProducer<Quiet>>(Quiet);
-            client.map_err(|error| failure::refused("failed to open a producer", &error))
+            let client = client.map_err(|error| failure::refused("failed to open a producer", &error))?;
+            if transactional {
+                let initialised = client.init_transactions(REQUEST_TIMEOUT);
+                initialised
+                    .map_err(|error| failure::transaction("failed to initialise transactions", &error))?;
+            }
+            Ok(client)
         };
         let client = Some(blocking(create).await?);
         Ok(KafkaProducer { client, topics: BTreeMap::new(), message_timeout })
@@ -90,6 +102,16 @@ impl KafkaProducer {
         };
         blocking(ask).await
     }
+
+    /// Runs a call of transactions, of which some wait for the broker.
+    async fn in_transaction(
+        &self,
+        what: &'static str,
+        call: impl FnOnce(&FutureProducer<Quiet>) -> KafkaResult<()> + Send + 'static,
+    ) -> Result<(), PortError> {
+        let client = self.client().clone();
+        blocking(move || call(&client).map_err(|error| failure::transaction(what, &error))).await
+    }
 }
 
 #[async_trait]
@@ -104,7 +126,7 @@ impl Producer for KafkaProducer {
         self.know(topic, partition).await?;
         let record = FutureRecord { partition, ..FutureRecord::to(topic).key(key).payload(payload) };
         let sent = self.client().send_result(record);
-        let report = sent.map_err(|(error, _record)| failure::delivery(topic, &error))?;
+        let report = sent.map_err(|(error, _record)| failure::not_queued(topic, &error))?;
         match tokio::time::timeout(self.message_timeout + REPORT_SLACK, report).await {
             Ok(Ok(Ok(delivery))) => {
                 Ok(Position { partition: delivery.partition, offset: delivery.offset.max(OFFSET_UNTOLD) })
@@ -115,6 +137,41 @@ impl Producer for KafkaProducer {
                 Err(PortError::unknown(System::Broker, message))
             }
         }
+    }
+
+    async fn begin_transaction(&mut self) -> Result<(), PortError> {
+        self.in_transaction("failed to begin a transaction", FutureProducer::begin_transaction).await
+    }
+
+    async fn commit_transaction(&mut self) -> Result<(), PortError> {
+        let commit = |client: &FutureProducer<Quiet>| client.commit_transaction(REQUEST_TIMEOUT);
+        self.in_transaction("failed to commit a transaction", commit).await
+    }
+
+    async fn abort_transaction(&mut self) -> Result<(), PortError> {
+        let abort = |client: &FutureProducer<Quiet>| client.abort_transaction(REQUEST_TIMEOUT);
+        self.in_transaction("failed to abort a transaction", abort).await
+    }
+
+    async fn send_offsets_to_transaction(
+        &mut self,
+        offsets: &[GroupOffset<'_>],
+        member: &GroupMetadata,
+    ) -> Result<(), PortError> {
+        const WHAT: &str = "failed to send offsets to a transaction";
+        let mut list = TopicPartitionList::new();
+        for GroupOffset { topic, partition, offset } in offsets {
+            let added = list.add_partition_offset(topic, *partition, Offset::Offset(*offset));
+            added.map_err(|error| failure::refused(WHAT, &error))?;
+        }
+        let Some(metadata) = member.get::<ConsumerGroupMetadata>() else {
+            let message = format!("{WHAT}: they are of a consumer of another broker");
+            return Err(failure::not_possible("InvalidArgument", message));
+        };
+        let send = move |client: &FutureProducer<Quiet>| {
+            client.send_offsets_to_transaction(&list, &metadata, REQUEST_TIMEOUT)
+        };
+        self.in_transaction(WHAT, send).await
     }
 }
 
@@ -154,7 +211,12 @@ mod tests {
     }
 
     fn options(idempotence: bool) -> ProducerOptions {
-        ProducerOptions { acks: Acks::All, idempotence, message_timeout: Duration::from_millis(800) }
+        ProducerOptions {
+            acks: Acks::All,
+            idempotence,
+            message_timeout: Duration::from_millis(800),
+            transactional_id: None,
+        }
     }
 
     #[tokio::test]
