@@ -3,14 +3,17 @@
 //!
 //! ```text
 //! topic t 2                                     in the setup of the file: a topic with so many partitions
-//! producer acks=all idempotence=true            acks: 0, 1, all; timeout=10s
-//! consumer group=g start=earliest auto_commit=false
+//! producer acks=all idempotence=true            acks: 0, 1, all; timeout=10s; transactional_id=x
+//! consumer group=g start=earliest auto_commit=false isolation=read_committed
 //! produce t k1 v1        produce t/1 k1 v1      prints where it lies: t/0@3
 //! subscribe t u          assign t/0 5
 //! poll 3                                        until so many messages have come: t/0@3 k1=v1
 //! none 500ms                                    for so long; prints what came all the same
 //! commit                 commit t/0 4           what was polled, or an offset
 //! end t/0                                       the end offset
+//! init                                          opens the producer now, which fences others of its transactional_id
+//! begin                  commit_transaction     abort_transaction
+//! send_offsets                                  what was polled, as part of the transaction
 //! crash                                         producer and consumer are gone; the next operation opens others
 //! wait 300ms
 //! ```
@@ -30,7 +33,8 @@ use super::event::Event;
 use super::redis::wait_of;
 use super::session::{Session, System};
 use crate::port::{
-    Acks, Broker, Consumer, ConsumerOptions, Message, PortError, Producer, ProducerOptions, StartOffset,
+    Acks, Broker, Consumer, ConsumerOptions, GroupOffset, Isolation, Message, PortError, Producer,
+    ProducerOptions, StartOffset,
 };
 
 /// How long `poll` waits for messages that do not come.
@@ -166,8 +170,14 @@ impl KafkaClient {
                 acks: Acks::All,
                 idempotence: true,
                 message_timeout: Duration::from_secs(10),
+                transactional_id: None,
             },
-            consuming: ConsumerOptions { group: None, start: StartOffset::Earliest, auto_commit: false },
+            consuming: ConsumerOptions {
+                group: None,
+                start: StartOffset::Earliest,
+                auto_commit: false,
+                isolation: Isolation::ReadCommitted,
+            },
             producer: None,
             consumer: None,
             polled: BTreeMap::new(),
@@ -196,6 +206,10 @@ impl KafkaClient {
                 Vec::new()
             }
             ["produce", place, key, value] => vec![self.produce(place, key, value).await?],
+            ["init" | "begin" | "commit_transaction" | "abort_transaction" | "send_offsets"] => {
+                self.transact(words[0]).await?;
+                Vec::new()
+            }
             ["crash"] => {
                 (self.producer, self.consumer) = (None, None);
                 self.polled.clear();
@@ -251,11 +265,7 @@ impl KafkaClient {
     async fn produce(&mut self, place: &str, key: &str, value: &str) -> Result<String, Trouble> {
         let partition = if place.contains('/') { Some(partition(place)?) } else { None };
         let topic = self.topic(place)?;
-        if self.producer.is_none() {
-            self.producer = Some(self.on.broker.producer(&self.producing).await?);
-        }
-        let Some(producer) = &mut self.producer else { return Ok(String::new()) };
-        let at = producer.produce(&topic, partition, key, value).await?;
+        let at = self.producer().await?.produce(&topic, partition, key, value).await?;
         let topic = place.split('/').next().unwrap_or_default();
         Ok(format!("{topic}/{}@{}", at.partition, at.offset))
     }
@@ -280,6 +290,32 @@ impl KafkaClient {
         Ok(messages.iter().map(|message| shown(message, prefix)).collect())
     }
 
+    async fn transact(&mut self, what: &str) -> Result<(), PortError> {
+        if what == "send_offsets" {
+            let metadata = self.consumer().await?.group_metadata().await?;
+            let polled = self.polled.clone();
+            let mut offsets = Vec::new();
+            for ((topic, partition), offset) in &polled {
+                offsets.push(GroupOffset { topic, partition: *partition, offset: *offset });
+            }
+            return self.producer().await?.send_offsets_to_transaction(&offsets, &metadata).await;
+        }
+        let producer = self.producer().await?;
+        match what {
+            "begin" => producer.begin_transaction().await,
+            "commit_transaction" => producer.commit_transaction().await,
+            "abort_transaction" => producer.abort_transaction().await,
+            _ => Ok(()),
+        }
+    }
+
+    async fn producer(&mut self) -> Result<&mut Box<dyn Producer>, PortError> {
+        match &mut self.producer {
+            Some(producer) => Ok(producer),
+            slot => Ok(slot.insert(self.on.broker.producer(&self.producing).await?)),
+        }
+    }
+
     async fn consumer(&mut self) -> Result<&mut Box<dyn Consumer>, PortError> {
         match &mut self.consumer {
             Some(consumer) => Ok(consumer),
@@ -294,7 +330,11 @@ impl KafkaClient {
             Some(("acks", "all")) => self.producing.acks = Acks::All,
             Some(("idempotence", on)) => self.producing.idempotence = truth(on)?,
             Some(("timeout", duration)) => self.producing.message_timeout = wait_of(duration)?,
-            _ => return Err(format!("`{option}` is no option of a producer: acks, idempotence, timeout")),
+            Some(("transactional_id", id)) => self.producing.transactional_id = Some(self.named(id)),
+            _ => {
+                let known = "acks, idempotence, timeout, transactional_id";
+                return Err(format!("`{option}` is no option of a producer: {known}"));
+            }
         }
         Ok(())
     }
@@ -305,7 +345,12 @@ impl KafkaClient {
             Some(("start", "earliest")) => self.consuming.start = StartOffset::Earliest,
             Some(("start", "latest")) => self.consuming.start = StartOffset::Latest,
             Some(("auto_commit", on)) => self.consuming.auto_commit = truth(on)?,
-            _ => return Err(format!("`{option}` is no option of a consumer: group, start, auto_commit")),
+            Some(("isolation", "read_committed")) => self.consuming.isolation = Isolation::ReadCommitted,
+            Some(("isolation", "read_uncommitted")) => self.consuming.isolation = Isolation::ReadUncommitted,
+            _ => {
+                let known = "group, start, auto_commit, isolation";
+                return Err(format!("`{option}` is no option of a consumer: {known}"));
+            }
         }
         Ok(())
     }

@@ -100,7 +100,7 @@ impl ModelProducer {
         key: &str,
     ) -> Result<PartitionId, PortError> {
         let known = &self.known;
-        let mut look = |cluster: &mut super::cluster::Cluster, _now| {
+        let look = |cluster: &mut super::cluster::Cluster, _now| {
             cluster.notes.topics(false);
             let found = cluster.topic(topic);
             match found.filter(|topic| known.contains(topic)) {
@@ -108,7 +108,7 @@ impl ModelProducer {
                 _ => Some(found.map(|found| (found, cluster.topics[found].partitions.len()))),
             }
         };
-        let answer = match self.shared.with(&mut look) {
+        let answer = match self.shared.with(look) {
             Some(answer) => Some(answer),
             None => {
                 let deadline = self.shared.with(|_, now| now + self.message_timeout);
