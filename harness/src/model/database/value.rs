@@ -257,7 +257,7 @@ mod tests {
     #[test]
     fn nulls_come_last_and_numbers_in_their_order() {
         let mut values =
-            vec![Value::Null, Value::Int(2), Value::Int(-1), Value::Float(Float(f64::NAN)), Value::Int(10)];
+            [Value::Null, Value::Int(2), Value::Int(-1), Value::Float(Float(f64::NAN)), Value::Int(10)];
         values.sort();
         assert_eq!(values[..3], [Value::Int(-1), Value::Int(2), Value::Int(10)]);
         assert!(values[4].is_null());
