@@ -95,7 +95,7 @@ impl Footprints {
 }
 
 /// FNV-1a: the same on every machine and in every run.
-fn hashed(value: impl Hash) -> u64 {
+pub(crate) fn hashed(value: impl Hash) -> u64 {
     struct Fnv(u64);
     impl Hasher for Fnv {
         fn finish(&self) -> u64 {

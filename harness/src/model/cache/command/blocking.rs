@@ -1,0 +1,86 @@
+//! Taking an item, and waiting for one where there is none.
+
+use bytes::Bytes;
+use tokio::time::Duration;
+
+use super::super::answer::{Answer, Outcome, Stop, error};
+use super::super::blocking::Wait;
+use super::super::number;
+use super::super::state::State;
+use super::list::{End, move_item, take};
+use super::zset::pop_first;
+
+/// A timeout in seconds; zero is no end.
+fn timeout(bytes: &[u8]) -> Result<Option<Duration>, Stop> {
+    let not_a_float = || error("ERR timeout is not a float or out of range");
+    let seconds = number::parse_float(bytes).ok_or_else(not_a_float)?;
+    if seconds < 0.0 {
+        return Err(error("ERR timeout is negative"));
+    }
+    // Redis counts in milliseconds, and rounds up.
+    let limit = Duration::try_from_secs_f64((seconds * 1000.0).ceil() / 1000.0).map_err(|_| not_a_float())?;
+    Ok((!limit.is_zero()).then_some(limit))
+}
+
+fn wait_for(keys: &[&[u8]], limit: Option<Duration>, in_vain: Answer) -> Stop {
+    let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
+    Stop::Wait(Wait { keys, limit, in_vain, again: None })
+}
+
+pub(super) fn blpop(state: &mut State, args: &[&[u8]]) -> Outcome {
+    pop(state, args, End::Left)
+}
+
+pub(super) fn brpop(state: &mut State, args: &[&[u8]]) -> Outcome {
+    pop(state, args, End::Right)
+}
+
+fn pop(state: &mut State, args: &[&[u8]], end: End) -> Outcome {
+    let (keys, last) = (&args[1..args.len() - 1], args[args.len() - 1]);
+    let limit = timeout(last)?;
+    for key in keys {
+        if let Some(item) = take(state, key, end)? {
+            return Ok(Answer::Array(vec![Answer::bulk(key), Answer::Bulk(item)]));
+        }
+    }
+    Err(wait_for(keys, limit, Answer::NilArray))
+}
+
+pub(super) fn blmove(state: &mut State, args: &[&[u8]]) -> Outcome {
+    let (from, to) = (End::read(args[3])?, End::read(args[4])?);
+    let limit = timeout(args[5])?;
+    move_or_wait(state, args, from, to, limit)
+}
+
+pub(super) fn brpoplpush(state: &mut State, args: &[&[u8]]) -> Outcome {
+    let limit = timeout(args[3])?;
+    move_or_wait(state, args, End::Right, End::Left, limit)
+}
+
+fn move_or_wait(state: &mut State, args: &[&[u8]], from: End, to: End, limit: Option<Duration>) -> Outcome {
+    match move_item(state, args[1], args[2], from, to)? {
+        Some(item) => Ok(Answer::Bulk(item)),
+        None => Err(wait_for(&args[1..2], limit, Answer::Nil)),
+    }
+}
+
+pub(super) fn bzpopmin(state: &mut State, args: &[&[u8]]) -> Outcome {
+    pop_score(state, args, false)
+}
+
+pub(super) fn bzpopmax(state: &mut State, args: &[&[u8]]) -> Outcome {
+    pop_score(state, args, true)
+}
+
+fn pop_score(state: &mut State, args: &[&[u8]], highest: bool) -> Outcome {
+    let (keys, last) = (&args[1..args.len() - 1], args[args.len() - 1]);
+    let limit = timeout(last)?;
+    for key in keys {
+        let popped = pop_first(state, key, highest, 1)?;
+        if let Some((score, member)) = popped.into_iter().next() {
+            let score = Answer::Bulk(Bytes::from(number::score_text(score)));
+            return Ok(Answer::Array(vec![Answer::bulk(key), Answer::Bulk(member), score]));
+        }
+    }
+    Err(wait_for(keys, limit, Answer::NilArray))
+}
