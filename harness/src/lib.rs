@@ -7,6 +7,7 @@ pub mod check;
 pub mod conform;
 pub mod context;
 pub mod design;
+pub mod explore;
 pub mod fault;
 pub mod gate;
 pub mod judge;

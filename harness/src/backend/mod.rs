@@ -1,7 +1,9 @@
 //! Where the systems run. A backend opens an arena for each run: systems of the run's own, the links of each
 //! role to them, and the means to disturb both.
 
+mod kind;
 pub mod local;
+pub mod model;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

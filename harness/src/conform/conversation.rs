@@ -48,9 +48,12 @@ pub(super) struct Conversation {
     session: Session,
     come: VecDeque<Event>,
     state: State,
-    table: Option<(Vec<String>, Vec<Vec<Option<String>>>)>,
+    table: Option<Table>,
     notifications: VecDeque<(String, String, String)>,
 }
+
+/// The columns of a result and the rows that have come.
+type Table = (Vec<String>, Vec<Vec<Option<String>>>);
 
 impl Conversation {
     /// A conversation that begins.

@@ -38,7 +38,7 @@ pub(crate) async fn play(run: &Arc<Run>, directed: &Directed) -> Result<(), Inco
     let slots = directed.clients.len();
     let mut clients = JoinSet::new();
     for (slot, operations) in directed.clients.iter().enumerate() {
-        clients.spawn(work(run.clone(), slot, slots, Listed(operations.clone().into_iter())));
+        clients.spawn(work(run.clone(), slot, slots, Listed::new(operations.clone())));
     }
     for (number, next) in directed.moves.iter().enumerate() {
         play_move(run, next).await.map_err(|Inconclusive(reason)| {
@@ -49,6 +49,14 @@ pub(crate) async fn play(run: &Arc<Run>, directed: &Directed) -> Result<(), Inco
             ))
         })?;
     }
+    let_everyone_finish(run, &mut clients).await
+}
+
+/// Nobody is held any more; waits until the clients are done.
+pub(super) async fn let_everyone_finish(
+    run: &Arc<Run>,
+    clients: &mut JoinSet<()>,
+) -> Result<(), Inconclusive> {
     run.heal_what_is_left().await;
     run.gate.set_free();
     timeout(REST_MAX, async { while clients.join_next().await.is_some() {} })
@@ -56,7 +64,14 @@ pub(crate) async fn play(run: &Arc<Run>, directed: &Directed) -> Result<(), Inco
         .map_err(|_| Inconclusive("a client did not finish after the last move".to_owned()))
 }
 
-struct Listed(std::vec::IntoIter<Operation>);
+/// The operations of one client, one after the other.
+pub(super) struct Listed(std::vec::IntoIter<Operation>);
+
+impl Listed {
+    pub(super) fn new(operations: Vec<Operation>) -> Self {
+        Listed(operations.into_iter())
+    }
+}
 
 impl Source for Listed {
     fn next(&mut self) -> Option<(Duration, Operation)> {
@@ -64,7 +79,7 @@ impl Source for Listed {
     }
 }
 
-async fn play_move(run: &Arc<Run>, next: &Move) -> Result<(), Inconclusive> {
+pub(super) async fn play_move(run: &Arc<Run>, next: &Move) -> Result<(), Inconclusive> {
     match next {
         Move::Run { actor, until } => run_until(run, actor, until).await,
         Move::Start { actor } => match halt(run, actor).await? {

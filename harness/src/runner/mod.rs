@@ -4,6 +4,7 @@ mod bench;
 mod client;
 mod directed;
 mod drain;
+pub(crate) mod explored;
 mod finals;
 mod pacer;
 mod panic;
@@ -157,14 +158,44 @@ pub(crate) async fn play(
         Plan::Directed(_) => Gate::directed(),
         Plan::Stress(stress) => Gate::free(schedule.seed, stress.workload.pauses.clone()),
     };
-    let Begun { run, writer, slot, header } =
-        begin(design, place, &layout, gate, schedule.seed, path).await?;
-    let services = service::start_all(&run);
+    let started = start(design, place, &layout, gate, schedule.seed, path).await?;
     let load = match &schedule.plan {
-        Plan::Directed(directed) => directed::play(&run, directed).await,
-        Plan::Stress(stress) => stress::play(&run, stress, schedule.seed).await,
+        Plan::Directed(directed) => directed::play(&started.run, directed).await,
+        Plan::Stress(stress) => stress::play(&started.run, stress, schedule.seed).await,
     };
-    let ended = finish(&run, services, load, &layout, slot.as_deref()).await;
+    end(started, load, &layout).await
+}
+
+/// A run whose services are at work.
+struct Started {
+    run: Arc<Run>,
+    writer: Writer,
+    slot: Option<String>,
+    header: Header,
+    services: JoinSet<()>,
+}
+
+async fn start(
+    design: Arc<dyn Design>,
+    place: Place,
+    layout: &Layout,
+    gate: Gate,
+    seed: u64,
+    path: Option<&Path>,
+) -> Result<Started, HarnessError> {
+    let Begun { run, writer, slot, header } = begin(design, place, layout, gate, seed, path).await?;
+    let services = service::start_all(&run);
+    Ok(Started { run, writer, slot, header, services })
+}
+
+/// Drains, reads what is left, and ends the history. `load` says whether all that was asked for took place.
+async fn end(
+    started: Started,
+    load: Result<(), Inconclusive>,
+    layout: &Layout,
+) -> Result<RunRecord, HarnessError> {
+    let Started { run, writer, slot, header, services } = started;
+    let ended = finish(&run, services, load, layout, slot.as_deref()).await;
     let counters = run.counters();
     let faults = std::mem::take(&mut *run.lock_faults());
     let clock = run.recorder.clock().clone();

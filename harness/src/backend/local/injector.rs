@@ -9,9 +9,9 @@ use async_trait::async_trait;
 
 use super::arena::Proxies;
 use super::{Server, ServerSet};
+use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
-use crate::fault;
 use crate::port::{Database, System};
 use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats};
 use crate::schedule::FaultOn;
@@ -30,16 +30,6 @@ pub(super) struct LocalInjector {
     admin: Option<PostgresDatabase>,
     /// What the proxies had counted when a fault of theirs began.
     before: Mutex<BTreeMap<(FaultOn, String), ProxyStats>>,
-}
-
-/// A fault as its id spells it.
-enum Kind {
-    Link(System, NetFault),
-    Crash(System),
-    Restart(System),
-    Pause(System),
-    SyncWait,
-    Flush,
 }
 
 impl LocalInjector {
@@ -145,7 +135,7 @@ impl LocalInjector {
 #[async_trait]
 impl Injector for LocalInjector {
     async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError> {
-        match kind(on)? {
+        match Kind::of(on, "local")? {
             Kind::Link(system, fault) => self.cut_link(on, system, fault).await,
             Kind::Crash(system) => self.server(system)?.kill().await.map_err(failed),
             Kind::Restart(system) => self.server(system)?.stop().await.map_err(failed),
@@ -161,7 +151,7 @@ impl Injector for LocalInjector {
     }
 
     fn has_hit(&self, on: &FaultOn) -> bool {
-        let Ok(Kind::Link(system, _)) = kind(on) else { return true };
+        let Ok(Kind::Link(system, _)) = Kind::of(on, "local") else { return true };
         let before = self.before.lock().expect("no code panics while it holds the counters");
         self.links(system, on).is_ok_and(|links| {
             links.iter().any(|proxy| {
@@ -172,7 +162,7 @@ impl Injector for LocalInjector {
     }
 
     async fn heal(&self, on: &FaultOn) -> Result<Hits, HarnessError> {
-        match kind(on)? {
+        match Kind::of(on, "local")? {
             Kind::Link(system, fault) => self.heal_link(on, system, fault),
             Kind::Crash(system) | Kind::Restart(system) => {
                 self.server(system)?.start().await.map_err(failed)?;
@@ -199,28 +189,6 @@ fn role_is(role: Role, name: &str) -> bool {
     role.id() == name
 }
 
-fn kind(on: &FaultOn) -> Result<Kind, HarnessError> {
-    let unknown = || HarnessError::failed(format!("the local backend has no fault {}", on.fault));
-    let known = fault::find(&on.fault).ok_or_else(unknown)?;
-    let system = match known.system {
-        "db" => System::Db,
-        "cache" => System::Cache,
-        "broker" => System::Broker,
-        _ => return Err(unknown()),
-    };
-    if let Some(fault) = known.on_link() {
-        return Ok(Kind::Link(system, fault));
-    }
-    match (system, known.kind()) {
-        (_, "crash") => Ok(Kind::Crash(system)),
-        (_, "restart") => Ok(Kind::Restart(system)),
-        (_, "pause") => Ok(Kind::Pause(system)),
-        (System::Db, "sync-wait") => Ok(Kind::SyncWait),
-        (System::Cache, "flush") => Ok(Kind::Flush),
-        _ => Err(unknown()),
-    }
-}
-
 /// What a fault of a link hit: connections that it reset or turned away, bytes that it held, chunks that it
 /// made wait.
 fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
@@ -242,19 +210,4 @@ fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
     (reset + turned_away + held + delayed, parts.join(", "))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_fault_of_a_system_can_be_injected_here() {
-        for known in fault::FAULTS.iter().filter(|known| known.system != "app") {
-            let on = FaultOn { fault: known.id.to_owned(), of: None };
-            assert!(kind(&on).is_ok(), "{}", known.id);
-        }
-        let unheard_of = FaultOn { fault: "db-melt".to_owned(), of: None };
-        assert!(kind(&unheard_of).is_err());
-    }
 }

@@ -1,0 +1,300 @@
+//! The explorer: looks for schedules of a design, on the model, in which a property is violated; shrinks what it
+//! finds to a few moves, and says how much it has looked at.
+
+mod coverage;
+mod exhaustive;
+mod moves;
+mod shrink;
+mod strategy;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use crosscheck_models::property::Property;
+use crosscheck_models::verdict::{PropertyVerdict, Verdict};
+use tokio::runtime::Runtime;
+
+use self::coverage::Coverage;
+use self::exhaustive::Follow;
+use self::strategy::{Mishap, Walk, mishaps};
+use crate::backend::HarnessError;
+use crate::design::Design;
+use crate::judge;
+use crate::operation::{Generator, Operation, Workload};
+use crate::runner::explored::{self, Driver, Explored, Template};
+use crate::runner::{Doubt, RunRecord};
+use crate::schedule::{Directed, Plan, Schedule};
+use crate::virtual_time;
+
+/// How many workloads a walk is chosen from.
+const WORKLOADS: u64 = 64;
+
+/// What is looked for, and for how long.
+#[derive(Debug, Clone)]
+pub struct Search {
+    /// How many schedules at most; for an exhaustive search, a limit that it says it has met.
+    pub runs: u64,
+    /// Where all randomness comes from.
+    pub seed: u64,
+    /// How many clients there are, and how many operations each has.
+    pub clients: usize,
+    /// Operations of each client.
+    pub operations: usize,
+    /// What is judged without faults.
+    pub without_faults: Vec<Property>,
+    /// What is judged with faults.
+    pub with_faults: Vec<Property>,
+    /// What is expected to be found (property, with faults): once all of it is, the search ends.
+    pub wanted: Vec<(Property, bool)>,
+    /// Every schedule, instead of walks: up to so many preemptions.
+    pub exhaustive: Option<usize>,
+}
+
+/// A violation.
+#[derive(Debug, Clone)]
+pub struct Found {
+    /// Whether a fault was needed.
+    pub with_faults: bool,
+    /// The verdict, with its witness, on the shrunk schedule.
+    pub verdict: PropertyVerdict,
+    /// The shrunk schedule.
+    pub schedule: Schedule,
+    /// The moves of the shrunk schedule.
+    pub moves: usize,
+    /// Which schedule of the search it was, from 1.
+    pub at: u64,
+}
+
+/// What an exploration came to.
+#[derive(Debug, Clone, Default)]
+pub struct Exploration {
+    /// How many schedules were played.
+    pub schedules: u64,
+    /// For an exhaustive search: how many there are.
+    pub there_are: Option<u64>,
+    /// What was looked at, by name.
+    pub coverage: BTreeMap<String, u64>,
+    /// The first violation of each property, without faults and with them.
+    pub found: Vec<Found>,
+    /// Where a single fault violated a property on the schedule without preemption: the step and the property.
+    pub fault_points: Vec<(String, Property)>,
+    /// How many runs could not be judged.
+    pub inconclusive: u64,
+}
+
+/// Explores a design. Blocks the thread, and needs no runtime.
+///
+/// # Errors
+/// If the tables cannot be made on the model: a statement that it does not know, say.
+pub fn explore(
+    design: &Arc<dyn Design>,
+    search: &Search,
+    progress: &mut dyn FnMut(u64, Option<u64>),
+) -> Result<Exploration, HarnessError> {
+    let template = virtual_time::runtime()?.block_on(Template::new(&**design))?;
+    let mut explorer = Explorer {
+        design,
+        search,
+        template,
+        coverage: Coverage::default(),
+        exploration: Exploration::default(),
+    };
+    match search.exhaustive {
+        None => explorer.walk(progress)?,
+        Some(preemptions) => explorer.exhaust(preemptions, progress)?,
+    }
+    explorer.exploration.coverage = explorer.coverage.counters();
+    Ok(explorer.exploration)
+}
+
+struct Explorer<'a> {
+    design: &'a Arc<dyn Design>,
+    search: &'a Search,
+    template: Template,
+    coverage: Coverage,
+    exploration: Exploration,
+}
+
+impl Explorer<'_> {
+    fn walk(&mut self, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), HarnessError> {
+        let mishaps = mishaps(&self.design.faults());
+        for number in 0..self.search.runs {
+            if number % 256 == 0 {
+                progress(number, Some(self.search.runs));
+            }
+            let operations = self.operations(number % WORKLOADS);
+            let mut walk = Walk::new(self.search.seed, number, &mishaps);
+            let explored = self.play(&operations, &mut walk)?;
+            self.judge(&operations, &explored)?;
+            if self.is_everything_found() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// All schedules of one small workload: counted first, then visited.
+    fn exhaust(
+        &mut self,
+        preemptions: usize,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<(), HarnessError> {
+        let operations = self.operations(0);
+        let mishaps = mishaps(&self.design.faults());
+        let mut base = Follow::new(Vec::new(), 0);
+        self.play(&operations, &mut base)?;
+        let faulty: Vec<(usize, Mishap)> = (0..base.steps)
+            .flat_map(|step| mishaps.iter().map(move |mishap| (step, mishap.clone())))
+            .collect();
+        self.coverage = Coverage::default();
+        self.exploration.schedules = 0;
+        for (step, mishap) in faulty {
+            let mut follow = Follow::with_mishap(step, mishap);
+            let explored = self.play(&operations, &mut follow)?;
+            if follow.hit {
+                self.judge(&operations, &explored)?;
+                self.note_fault_point(step, &explored)?;
+            }
+            progress(self.exploration.schedules, None);
+        }
+        let mut open = vec![Vec::new()];
+        while let Some(prefix) = open.pop() {
+            if self.exploration.schedules >= self.search.runs {
+                return Ok(());
+            }
+            let mut follow = Follow::new(prefix, preemptions);
+            let explored = self.play(&operations, &mut follow)?;
+            self.judge(&operations, &explored)?;
+            open.append(&mut follow.branches);
+            progress(self.exploration.schedules, None);
+        }
+        self.exploration.there_are = Some(self.exploration.schedules);
+        Ok(())
+    }
+
+    fn note_fault_point(&mut self, step: usize, explored: &Explored) -> Result<(), HarnessError> {
+        let Some(taken) = explored.taken.get(step) else { return Ok(()) };
+        let actor = taken.turn.actor().map_or("", |actor| &explored.actors[actor]);
+        let before = taken.before.as_ref().map(|before| before.call.clone()).unwrap_or_default();
+        let what = match &taken.turn {
+            explored::Turn::Step(_) => "step".to_owned(),
+            explored::Turn::Crash(_) => format!("{actor} crashes before `{before}`"),
+            explored::Turn::LoseReply(_) => format!("{actor} never hears of `{before}`"),
+            explored::Turn::LoseRequest(_) => format!("`{before}` of {actor} is lost"),
+            explored::Turn::Fault(on) => format!("{} before step {step}", on.fault),
+        };
+        for verdict in self.violated(&explored.record, true)? {
+            self.exploration.fault_points.push((what.clone(), verdict.property));
+        }
+        Ok(())
+    }
+
+    /// The operations of each client, the same for the same number.
+    fn operations(&self, number: u64) -> Vec<Vec<Operation>> {
+        let workload = Workload {
+            clients: self.search.clients,
+            keys: 1 + usize::from(number % 4 == 3),
+            rate: None,
+            ..self.design.workload()
+        };
+        (0..self.search.clients)
+            .map(|client| {
+                let seed = self.search.seed.wrapping_mul(1_000_003).wrapping_add(number);
+                let mut generator = Generator::new(seed, client, &workload);
+                (0..self.search.operations).map(|_| generator.next_operation()).collect()
+            })
+            .collect()
+    }
+
+    fn play(
+        &mut self,
+        operations: &[Vec<Operation>],
+        driver: &mut dyn Driver,
+    ) -> Result<Explored, HarnessError> {
+        let schedule = self.schedule(Directed { clients: operations.to_vec(), moves: Vec::new() });
+        let (place, footprints) = self.template.place();
+        let run = explored::play(self.design.clone(), place, &schedule, operations, &footprints, driver);
+        let explored = runtime()?.block_on(run)?;
+        self.exploration.schedules += 1;
+        self.coverage.note(&explored.actors, &explored.taken);
+        Ok(explored)
+    }
+
+    fn judge(&mut self, operations: &[Vec<Operation>], explored: &Explored) -> Result<(), HarnessError> {
+        if explored.record.doubt != Doubt::None {
+            self.exploration.inconclusive += 1;
+        }
+        let with_faults = explored.taken.iter().any(|taken| !matches!(taken.turn, explored::Turn::Step(_)));
+        for verdict in self.violated(&explored.record, with_faults)? {
+            let known = |found: &Found| {
+                found.verdict.property == verdict.property && found.with_faults == with_faults
+            };
+            if self.exploration.found.iter().any(known) {
+                continue;
+            }
+            let moves = moves::moves(&explored.actors, &explored.taken);
+            let directed = Directed { clients: operations.to_vec(), moves };
+            let found = self.shrunk(directed, verdict, with_faults);
+            self.exploration.found.push(found);
+        }
+        Ok(())
+    }
+
+    /// The violated ones of what is judged.
+    fn violated(&self, record: &RunRecord, with_faults: bool) -> Result<Vec<PropertyVerdict>, HarnessError> {
+        let asked = if with_faults { &self.search.with_faults } else { &self.search.without_faults };
+        let history = judge::history(record).map_err(|error| HarnessError::failed(error.to_string()))?;
+        let judged = judge::judge(record, &history, asked, &[]).properties;
+        Ok(judged
+            .into_iter()
+            .map(|judged| judged.verdict)
+            .filter(|verdict| verdict.verdict == Verdict::Violated)
+            .collect())
+    }
+
+    fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
+        let property = verdict.property;
+        let again = |directed: &Directed| self.replayed(directed, property);
+        let smallest = shrink::shrink(directed, |directed| again(directed).is_some());
+        let verdict = again(&smallest).unwrap_or(verdict);
+        let moves = smallest.moves.len();
+        let mut schedule = self.schedule(smallest);
+        schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
+        schedule.about = format!("found by exploration: violates {property}");
+        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules }
+    }
+
+    /// The verdict on a directed schedule, if it plays to its end and violates the property.
+    fn replayed(&self, directed: &Directed, property: Property) -> Option<PropertyVerdict> {
+        let schedule = self.schedule(directed.clone());
+        let (place, _) = self.template.place();
+        let run = crate::runner::play(self.design.clone(), place, &schedule, None);
+        let record = runtime().ok()?.block_on(run).ok()?;
+        let stalled = matches!(record.doubt, Doubt::Incomplete(_) | Doubt::StillMoving(_));
+        let history = judge::history(&record).ok().filter(|_| !stalled)?;
+        let judged = judge::judge(&record, &history, &[property], &[]).properties;
+        judged.into_iter().map(|judged| judged.verdict).find(|verdict| verdict.verdict == Verdict::Violated)
+    }
+
+    fn schedule(&self, directed: Directed) -> Schedule {
+        let mut schedule = Schedule::directed(&self.design.id(), "explored", "", directed);
+        schedule.seed = self.search.seed;
+        debug_assert!(matches!(schedule.plan, Plan::Directed(_)));
+        schedule
+    }
+
+    fn is_everything_found(&self) -> bool {
+        let found = |(property, with_faults): &(Property, bool)| {
+            self.exploration.found.iter().any(|found| {
+                found.verdict.property == *property
+                    && (found.with_faults == *with_faults || !found.with_faults)
+            })
+        };
+        !self.search.wanted.is_empty() && self.search.wanted.iter().all(found)
+    }
+}
+
+/// Each run has a clock of its own, so that none depends on how long the ones before it took.
+fn runtime() -> Result<Runtime, HarnessError> {
+    virtual_time::runtime()
+}
