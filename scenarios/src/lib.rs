@@ -2,6 +2,8 @@
 
 pub mod backends;
 pub mod bench;
+pub mod conformance;
+pub mod conformance_page;
 pub mod design;
 pub mod ground_truth;
 pub mod matrix;

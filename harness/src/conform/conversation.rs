@@ -26,6 +26,9 @@ pub(super) enum Answer {
     Lost,
 }
 
+/// The names of a result's columns, and its rows.
+type Table = (Vec<String>, Vec<Vec<Option<String>>>);
+
 /// How far the answer to what was sent has come.
 #[derive(Debug, Clone, PartialEq, Eq)]
 enum State {

@@ -7,5 +7,6 @@
 
 pub mod broker;
 pub mod cache;
+pub mod cases;
 pub mod database;
 pub mod footprint;

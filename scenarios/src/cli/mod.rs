@@ -8,6 +8,7 @@ use clap::{Parser, Subcommand};
 mod args;
 mod bench;
 mod check;
+mod conform;
 mod doctor;
 mod exit;
 mod list;
@@ -46,6 +47,7 @@ enum Command {
     Run(args::RunArgs),
     Replay(args::ReplayArgs),
     Check(check::Args),
+    Conform(conform::Args),
     Report(report::Args),
     Doctor(doctor::Args),
     Bench(args::BenchArgs),
@@ -59,6 +61,7 @@ impl Command {
             Command::Run(args) => run::execute(&args),
             Command::Replay(args) => replay::execute(&args),
             Command::Check(args) => check::execute(args),
+            Command::Conform(args) => conform::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Doctor(args) => doctor::execute(&args),
             Command::Bench(args) => bench::execute(&args),

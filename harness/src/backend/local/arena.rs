@@ -208,7 +208,7 @@ impl Backend for LocalBackend {
 }
 
 /// A program that is not there is missing; one that is named and wrong, or does not start, has failed.
-fn could_not_start(error: &StartError, programs: &Programs) -> HarnessError {
+pub(super) fn could_not_start(error: &StartError, programs: &Programs) -> HarnessError {
     match error {
         StartError::Unavailable(program)
             if !matches!(programs.finding(program.program), Finding::Wrong { .. }) =>

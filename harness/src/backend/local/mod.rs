@@ -5,6 +5,7 @@
 //! killed, stopped, paused and started again on the same port.
 
 mod arena;
+mod cases;
 mod doctor;
 mod error;
 mod injector;
@@ -21,6 +22,7 @@ mod set_dir;
 mod template;
 
 pub use arena::LocalBackend;
+pub use cases::LocalCases;
 pub use doctor::{Diagnosis, Doctor};
 pub use error::{ServerError, StartError};
 pub use programs::{Finding, Places, Program, Programs, Source, Unavailable};
