@@ -1,21 +1,49 @@
 //! Conformance cases on the model: in virtual time, on one thread, each on systems of its own.
 
+use std::sync::Arc;
+
+use async_trait::async_trait;
 use tokio::runtime::Builder;
 
+use super::broker::ModelBroker;
+use super::footprint::Footprints;
 use crate::backend::HarnessError;
-use crate::conform::{Case, Limits, Transcript};
+use crate::conform::{self, BrokerCases, Case, Language, Limits, Topics, Transcript};
+use crate::port::PortError;
 
-/// Runs a case on the model.
+/// Runs a case on the model. Not to be called on a runtime: it is one of its own.
 ///
 /// # Errors
 /// No runtime can be had.
 pub fn run(case: &Case, limits: Limits) -> Result<Transcript, HarnessError> {
     let runtime = Builder::new_current_thread().enable_time().start_paused(true).build();
     let runtime = runtime.map_err(|error| HarnessError::failed(format!("start a runtime: {error}")))?;
-    runtime.block_on(on_systems(case, limits))
+    Ok(runtime.block_on(on_systems(case, limits))?)
 }
 
-async fn on_systems(case: &Case, _limits: Limits) -> Result<Transcript, HarnessError> {
-    let not_known = vec![format!("cases for {}", case.language.id())];
-    Ok(Transcript { not_known, ..Transcript::default() })
+async fn on_systems(case: &Case, limits: Limits) -> Result<Transcript, PortError> {
+    /// Cases do not depend on it: what they print is what servers print.
+    const SEED: u64 = 1;
+    let footprints = Footprints::default();
+    match case.language {
+        Language::Sql | Language::Redis => {
+            let not_known = vec![format!("cases for {}", case.language.id())];
+            Ok(Transcript { not_known, ..Transcript::default() })
+        }
+        Language::Kafka => {
+            let broker = ModelBroker::new(SEED, footprints);
+            let topics = Arc::new(ModelTopics(broker.clone()));
+            conform::run(case, &mut BrokerCases::new(Arc::new(broker), topics, "case"), limits).await
+        }
+    }
+}
+
+/// Topics of the model.
+struct ModelTopics(ModelBroker);
+
+#[async_trait]
+impl Topics for ModelTopics {
+    async fn create(&self, topic: &str, partitions: i32) -> Result<(), PortError> {
+        self.0.create_topic(topic, partitions)
+    }
 }
