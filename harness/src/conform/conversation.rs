@@ -55,9 +55,6 @@ pub(super) struct Conversation {
     notifications: VecDeque<(String, String, String)>,
 }
 
-/// The columns of a result and the rows that have come.
-type Table = (Vec<String>, Vec<Vec<Option<String>>>);
-
 impl Conversation {
     /// A conversation that begins.
     pub(super) fn new(name: &str, session: Session, shows_notices: bool) -> Self {
