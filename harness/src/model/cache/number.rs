@@ -30,6 +30,12 @@ pub(crate) fn float(bytes: &[u8]) -> Result<f64, Stop> {
     parse_float(bytes).ok_or(NOT_A_FLOAT)
 }
 
+/// A number without its fraction; what does not fit becomes the lowest, as by the processor that Redis leaves it to.
+pub(crate) fn truncated(value: f64) -> i64 {
+    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
+    if fits { value as i64 } else { i64::MIN }
+}
+
 /// A score as text: C's `%.17g`, which Redis 7.0 writes.
 pub(crate) fn score_text(value: f64) -> String {
     significant(value, 17)

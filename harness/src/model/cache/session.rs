@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use super::answer::{Answer, OK, Outcome, Stop, error, refuse};
+use super::answer::{Answer, OK, Outcome, Stop, error, not_known, refuse};
 use super::command::{self, Command};
 use super::settings::Eviction;
 use super::state::{Caller, KEYS, State};
@@ -37,6 +37,8 @@ impl State {
     /// Opens a connection and returns its number.
     pub(crate) fn open_session(&mut self) -> u64 {
         self.footprints.write(|| Resource::all("cache connections"));
+        // The clock of a fork begins to go here at the latest.
+        self.clock.now_us();
         self.sessions_opened += 1;
         self.sessions.insert(self.sessions_opened, Session::default());
         self.sessions_opened
@@ -72,6 +74,13 @@ impl State {
     /// What is looked at before a command is run or queued.
     fn admit(&mut self, args: &[&[u8]]) -> Result<&'static Command, Stop> {
         let admitted = command::find(args).and_then(|command| self.make_room(command).map(|()| command));
+        if let Err(Stop::Error(text)) = &admitted
+            && command::named(args[0]).is_some_and(|command| command.name == "EXEC")
+        {
+            self.end_transaction();
+            let text = text.strip_prefix("ERR ").unwrap_or(text);
+            return Err(refuse(format!("EXECABORT Transaction discarded because of: {text}")));
+        }
         if admitted.is_err()
             && let Some(session) = self.sessions.get_mut(&self.caller.session)
             && session.queue.is_some()
@@ -208,16 +217,16 @@ pub(crate) fn alone(outcome: Outcome) -> Answer {
 
 pub(crate) fn client(state: &mut State, args: &[&[u8]]) -> Outcome {
     let part = command::upper(args[1]);
-    match (part.as_str(), args.len()) {
-        ("ID", 2) => {
+    match part.as_str() {
+        "ID" => {
             state.footprints.read(|| Resource::all("cache connections"));
             Ok(Answer::Int(i64::try_from(state.caller.session).unwrap_or(i64::MAX)))
         }
-        ("GETNAME", 2) => {
+        "GETNAME" => {
             let name = &state.session().name;
             Ok(if name.is_empty() { Answer::Nil } else { Answer::Bulk(name.clone()) })
         }
-        ("SETNAME", 3) => {
+        "SETNAME" => {
             if args[2].iter().any(|byte| !(b'!'..=b'~').contains(byte)) {
                 let text = "ERR Client names cannot contain spaces, newlines or special characters.";
                 return Err(error(text));
@@ -225,8 +234,7 @@ pub(crate) fn client(state: &mut State, args: &[&[u8]]) -> Outcome {
             state.session().name = Bytes::copy_from_slice(args[2]);
             Ok(OK)
         }
-        ("ID" | "GETNAME" | "SETNAME", _) => Err(command::arity_of_part("client", &part)),
         // The port has no way for messages that nobody asked for.
-        _ => Err(refuse(format!("ERR unknown command 'CLIENT {part}', which the model does not have"))),
+        _ => Err(not_known(&format!("CLIENT {part}"))),
     }
 }

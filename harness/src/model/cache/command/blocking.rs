@@ -12,14 +12,11 @@ use super::zset::pop_first;
 
 /// A timeout in seconds; zero is no end.
 fn timeout(bytes: &[u8]) -> Result<Option<Duration>, Stop> {
-    let not_a_float = || error("ERR timeout is not a float or out of range");
-    let seconds = number::parse_float(bytes).ok_or_else(not_a_float)?;
-    if seconds < 0.0 {
-        return Err(error("ERR timeout is negative"));
-    }
-    // Redis counts in milliseconds, and rounds up.
-    let limit = Duration::try_from_secs_f64((seconds * 1000.0).ceil() / 1000.0).map_err(|_| not_a_float())?;
-    Ok((!limit.is_zero()).then_some(limit))
+    let seconds = number::parse_float(bytes).ok_or(error("ERR timeout is not a float or out of range"))?;
+    // Redis counts in milliseconds, rounds up, and takes what does not fit for a number below zero.
+    let limit_ms = number::truncated((seconds * 1000.0).ceil());
+    let limit_ms = u64::try_from(limit_ms).map_err(|_| error("ERR timeout is negative"))?;
+    Ok((limit_ms > 0).then(|| Duration::from_millis(limit_ms)))
 }
 
 fn wait_for(keys: &[&[u8]], limit: Option<Duration>, in_vain: Answer) -> Stop {

@@ -1,6 +1,6 @@
 //! Keys, whatever they hold.
 
-use super::super::answer::{Answer, OK, Outcome, SYNTAX, error};
+use super::super::answer::{Answer, OK, Outcome, SYNTAX, error, not_known};
 use super::super::number::int;
 use super::super::pattern;
 use super::super::state::State;
@@ -89,6 +89,8 @@ pub(super) fn flush(state: &mut State, args: &[&[u8]]) -> Outcome {
 }
 
 pub(super) fn select(_state: &mut State, args: &[&[u8]]) -> Outcome {
-    // A server of the model has one database, as one with `databases 1`.
-    if int(args[1])? == 0 { Ok(OK) } else { Err(error("ERR DB index is out of range")) }
+    match int(args[1])? {
+        0 => Ok(OK),
+        other => Err(not_known(&format!("SELECT {other}"))),
+    }
 }

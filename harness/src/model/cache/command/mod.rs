@@ -32,23 +32,78 @@ pub(crate) struct Command {
     pub(crate) needs_room: bool,
     /// Whether a script may call it.
     pub(crate) in_scripts: bool,
+    /// The commands that it consists of, by their second word, with their arity.
+    parts: &'static [(&'static str, i32)],
     /// What runs it. The words are as many as the arity wants.
     pub(crate) run: fn(&mut State, &[&[u8]]) -> Outcome,
 }
 
 impl Command {
-    /// Whether that many words are right.
-    pub(crate) fn takes(&self, words: usize) -> bool {
-        let wanted = usize::try_from(self.arity.unsigned_abs()).unwrap_or(usize::MAX);
-        if self.arity < 0 { words >= wanted } else { words == wanted }
+    /// Whether so many words are right, for it and for its part.
+    pub(crate) fn takes(&self, args: &[&[u8]]) -> bool {
+        has_arity(args.len(), self.arity) && self.check_part(args).is_ok()
+    }
+
+    /// Whether it has the part that the second word names.
+    pub(crate) fn has_part(&self, args: &[&[u8]]) -> bool {
+        let part = args.get(1).map(|part| upper(part));
+        self.parts.is_empty() || part.is_none_or(|name| self.parts.iter().any(|(part, _)| *part == name))
+    }
+
+    /// The same command, consisting of others.
+    const fn of(self, parts: &'static [(&'static str, i32)]) -> Self {
+        Command { parts, ..self }
+    }
+
+    /// Whether its part exists and takes that many words.
+    fn check_part(&self, args: &[&[u8]]) -> Result<(), Stop> {
+        if self.parts.is_empty() {
+            return Ok(());
+        }
+        let name = upper(args[1]);
+        match self.parts.iter().find(|(part, _)| *part == name) {
+            Some((_, arity)) if has_arity(args.len(), *arity) => Ok(()),
+            Some(_) => Err(arity(&format!("{}|{name}", self.name).to_ascii_lowercase())),
+            None => {
+                let part = String::from_utf8_lossy(args[1]);
+                Err(refuse(format!("ERR unknown subcommand '{part}'. Try {} HELP.", self.name)))
+            }
+        }
     }
 }
+
+fn has_arity(words: usize, arity: i32) -> bool {
+    let wanted = usize::try_from(arity.unsigned_abs()).unwrap_or(usize::MAX);
+    if arity < 0 { words >= wanted } else { words == wanted }
+}
+
+/// Some of them only to be refused by name.
+const CLIENT_PARTS: &[(&str, i32)] = &[
+    ("CACHING", 3),
+    ("GETNAME", 2),
+    ("GETREDIR", 2),
+    ("ID", 2),
+    ("INFO", 2),
+    ("KILL", -3),
+    ("LIST", -2),
+    ("NO-EVICT", 3),
+    ("PAUSE", -3),
+    ("REPLY", 3),
+    ("SETNAME", 3),
+    ("TRACKING", -3),
+    ("TRACKINGINFO", 2),
+    ("UNBLOCK", -3),
+    ("UNPAUSE", 2),
+];
+const GROUP_PARTS: &[(&str, i32)] =
+    &[("CREATE", -5), ("CREATECONSUMER", 5), ("DELCONSUMER", 5), ("DESTROY", 4), ("SETID", -5)];
+const SCRIPT_PARTS: &[(&str, i32)] = &[("EXISTS", -3), ("FLUSH", -2), ("LOAD", 3)];
 
 type Run = fn(&mut State, &[&[u8]]) -> Outcome;
 
 /// A command that takes nothing more.
 const fn plain(name: &'static str, arity: i32, run: Run) -> Command {
-    Command { name, arity, needs_room: false, in_scripts: true, run }
+    Command { name, arity, needs_room: false, in_scripts: true, parts: &[], run }
 }
 
 /// A command that needs room.
@@ -75,7 +130,7 @@ static COMMANDS: [Command; 137] = [
     blocks("BRPOPLPUSH", 4, blocking::brpoplpush),
     outside("BZPOPMAX", -3, blocking::bzpopmax),
     outside("BZPOPMIN", -3, blocking::bzpopmin),
-    outside("CLIENT", -2, session::client),
+    outside("CLIENT", -2, session::client).of(CLIENT_PARTS),
     grows("COPY", -3, keyspace::copy),
     plain("DBSIZE", 1, keyspace::dbsize),
     grows("DECR", 2, text::decr),
@@ -148,7 +203,7 @@ static COMMANDS: [Command; 137] = [
     grows("SADD", -3, set::sadd),
     plain("SCAN", -2, scan::scan),
     plain("SCARD", 2, set::scard),
-    outside("SCRIPT", -2, script::script),
+    outside("SCRIPT", -2, script::script).of(SCRIPT_PARTS),
     plain("SDIFF", -2, set::sdiff),
     plain("SELECT", 2, keyspace::select),
     grows("SET", -3, text_set::set),
@@ -178,7 +233,7 @@ static COMMANDS: [Command; 137] = [
     plain("XAUTOCLAIM", -6, stream_pending::xautoclaim),
     plain("XCLAIM", -6, stream_pending::xclaim),
     plain("XDEL", -3, stream::xdel),
-    grows("XGROUP", -2, stream_group::xgroup),
+    grows("XGROUP", -2, stream_group::xgroup).of(GROUP_PARTS),
     plain("XLEN", 2, stream::xlen),
     plain("XPENDING", -3, stream_pending::xpending),
     plain("XRANGE", -4, stream::xrange),
@@ -210,7 +265,11 @@ static COMMANDS: [Command; 137] = [
 /// The command that the first word names, if the number of words is right.
 pub(crate) fn find(args: &[&[u8]]) -> Result<&'static Command, Stop> {
     let command = named(args[0]).ok_or_else(|| unknown(args))?;
-    if command.takes(args.len()) { Ok(command) } else { Err(wrong_arity(command)) }
+    if !has_arity(args.len(), command.arity) {
+        return Err(arity(&command.name.to_ascii_lowercase()));
+    }
+    command.check_part(args)?;
+    Ok(command)
 }
 
 /// The command of that name.
@@ -221,10 +280,6 @@ pub(crate) fn named(name: &[u8]) -> Option<&'static Command> {
     upper.make_ascii_uppercase();
     let at = COMMANDS.binary_search_by(|command| command.name.as_bytes().cmp(upper)).ok()?;
     Some(&COMMANDS[at])
-}
-
-fn wrong_arity(command: &Command) -> Stop {
-    arity(&command.name.to_ascii_lowercase())
 }
 
 /// How much of the arguments the error about an unknown command tells.
@@ -247,17 +302,6 @@ fn unknown(args: &[&[u8]]) -> Stop {
 /// The word in capitals, for comparing.
 pub(crate) fn upper(word: &[u8]) -> String {
     String::from_utf8_lossy(word).to_ascii_uppercase()
-}
-
-/// The refusal of a part of a command (`XGROUP NOSUCH`).
-pub(crate) fn unknown_part(command: &str, part: &[u8]) -> Stop {
-    let part = String::from_utf8_lossy(part);
-    refuse(format!("ERR unknown subcommand '{part}'. Try {command} HELP."))
-}
-
-/// The refusal of a number of arguments of a part.
-pub(crate) fn arity_of_part(command: &str, part: &str) -> Stop {
-    arity(&format!("{command}|{}", part.to_ascii_lowercase()))
 }
 
 #[cfg(test)]

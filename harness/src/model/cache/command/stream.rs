@@ -21,12 +21,69 @@ enum Trim {
     Below { first: Id, roughly: bool },
 }
 
+/// What XADD and XTRIM are told before the id.
+struct Options {
+    trim: Option<Trim>,
+    has_limit: bool,
+    make: bool,
+    /// How many words were read.
+    words: usize,
+}
+
+impl Options {
+    /// Reads until the first word that is none of them.
+    fn read(args: &[&[u8]]) -> Result<Self, Stop> {
+        let mut options = Options { trim: None, has_limit: false, make: true, words: 2 };
+        while let Some(word) = args.get(options.words) {
+            let more = &args[options.words + 1..];
+            options.words += match upper(word).as_str() {
+                name @ ("MAXLEN" | "MINID") if !more.is_empty() => {
+                    if options.trim.is_some() {
+                        return Err(error(
+                            "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
+                        ));
+                    }
+                    let (trim, words) = Trim::read(name == "MAXLEN", more)?;
+                    options.trim = Some(trim);
+                    1 + words
+                }
+                "LIMIT" if !more.is_empty() => {
+                    if int(more[0])? < 0 {
+                        return Err(error("ERR The LIMIT argument must be >= 0."));
+                    }
+                    options.has_limit = true;
+                    2
+                }
+                "NOMKSTREAM" => {
+                    options.make = false;
+                    1
+                }
+                _ => break,
+            };
+        }
+        Ok(options)
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        match self.trim {
+            _ if !self.has_limit => Ok(()),
+            None => {
+                Err(error("ERR syntax error, LIMIT cannot be used without specifying a trimming strategy"))
+            }
+            Some(Trim::Length { roughly: false, .. } | Trim::Below { roughly: false, .. }) => {
+                Err(error("ERR syntax error, LIMIT cannot be used without the special ~ option"))
+            }
+            Some(Trim::Length { roughly: true, .. } | Trim::Below { roughly: true, .. }) => Ok(()),
+        }
+    }
+}
+
 impl Trim {
     /// Reads what follows MAXLEN or MINID, and says how many words that is.
     fn read(by_length: bool, words: &[&[u8]]) -> Result<(Self, usize), Stop> {
-        let (roughly, marks) = match words.first() {
-            Some(&b"~") => (true, 1),
-            Some(&b"=") => (false, 1),
+        let (roughly, marks) = match words {
+            [b"~", _, ..] => (true, 1),
+            [b"=", _, ..] => (false, 1),
             _ => (false, 0),
         };
         let threshold = words.get(marks).ok_or(SYNTAX)?;
@@ -38,18 +95,7 @@ impl Trim {
         } else {
             Trim::Below { first: Id::read(threshold, 0)?, roughly }
         };
-        let mut taken = marks + 1;
-        if words.get(taken).is_some_and(|word| upper(word) == "LIMIT") {
-            let limit = int(words.get(taken + 1).ok_or(SYNTAX)?)?;
-            if limit < 0 {
-                return Err(error("ERR The LIMIT argument must be >= 0."));
-            }
-            if !roughly {
-                return Err(error("ERR syntax error, LIMIT cannot be used without the special ~ option"));
-            }
-            taken += 2;
-        }
-        Ok((trim, taken))
+        Ok((trim, marks + 1))
     }
 
     /// Trims, and says how many entries went. Trimmed roughly, only whole nodes go.
@@ -86,11 +132,14 @@ impl Given {
         if let Some(ms) = word.strip_suffix(b"-*") {
             return Ok(Given::AnyOf { ms: Id::read(ms, 0)?.ms });
         }
-        let id = Id::read(word, 0)?;
-        if id == Id::MIN {
-            return Err(error("ERR The ID specified in XADD must be greater than 0-0"));
+        Ok(Given::This(Id::read(word, 0)?))
+    }
+
+    fn check(&self) -> Result<(), Stop> {
+        match self {
+            Given::This(Id::MIN) => Err(error("ERR The ID specified in XADD must be greater than 0-0")),
+            Given::Any | Given::AnyOf { .. } | Given::This(_) => Ok(()),
         }
-        Ok(Given::This(id))
     }
 
     /// The id after `last`.
@@ -99,6 +148,9 @@ impl Given {
             || error("ERR The ID specified in XADD is equal or smaller than the target stream top item");
         let exhausted =
             || error("ERR The stream has exhausted the last possible ID, unable to add more items");
+        if last == Id::MAX {
+            return Err(exhausted());
+        }
         match *self {
             Given::This(id) => (id > last).then_some(id).ok_or_else(too_small),
             Given::Any if now_ms > last.ms => Ok(Id { ms: now_ms, seq: 0 }),
@@ -111,28 +163,15 @@ impl Given {
 }
 
 pub(super) fn xadd(state: &mut State, args: &[&[u8]]) -> Outcome {
-    let (mut at, mut make, mut trim) = (2, true, None);
-    let given = loop {
-        let word = args.get(at).ok_or_else(|| arity("xadd"))?;
-        at += 1;
-        match upper(word).as_str() {
-            "NOMKSTREAM" => make = false,
-            name @ ("MAXLEN" | "MINID") => {
-                if trim.is_some() {
-                    return Err(error(
-                        "ERR syntax error, MAXLEN and MINID options at the same time are not compatible",
-                    ));
-                }
-                let (read, words) = Trim::read(name == "MAXLEN", &args[at..])?;
-                (trim, at) = (Some(read), at + words);
-            }
-            _ => break Given::read(word)?,
-        }
-    };
+    let options = Options::read(args)?;
+    let given = Given::read(args.get(options.words).ok_or_else(|| arity("xadd"))?)?;
+    options.check()?;
+    let (trim, make, at) = (options.trim, options.make, options.words + 1);
     let fields: Fields = args[at.min(args.len())..].iter().map(|word| Bytes::copy_from_slice(word)).collect();
     if fields.len() < 2 || fields.len() % 2 == 1 {
         return Err(arity("xadd"));
     }
+    given.check()?;
     if !make && !state.exists(args[1]) {
         return Ok(Answer::Nil);
     }
@@ -154,15 +193,13 @@ pub(super) fn xadd(state: &mut State, args: &[&[u8]]) -> Outcome {
 }
 
 pub(super) fn xtrim(state: &mut State, args: &[&[u8]]) -> Outcome {
-    let by_length = match upper(args[2]).as_str() {
-        "MAXLEN" => true,
-        "MINID" => false,
-        _ => return Err(SYNTAX),
-    };
-    let (trim, words) = Trim::read(by_length, &args[3..])?;
-    if args.len() != 3 + words {
+    let options = Options::read(args)?;
+    if options.words < args.len() || !options.make {
         return Err(SYNTAX);
     }
+    options.check()?;
+    let trim =
+        options.trim.ok_or(error("ERR syntax error, XTRIM must be called with a trimming strategy"))?;
     let gone = state.change(args[1], |stream: &mut Stream| {
         let gone = trim.apply(stream);
         (gone > 0, gone)
@@ -202,11 +239,13 @@ pub(super) fn xrevrange(state: &mut State, args: &[&[u8]]) -> Outcome {
 fn range(state: &mut State, args: &[&[u8]], reverse: bool) -> Outcome {
     let (low, high) = if reverse { (args[3], args[2]) } else { (args[2], args[3]) };
     let (low, high) = (low_bound(low)?, high_bound(high)?);
-    let count = match args[4..] {
-        [] => usize::MAX,
-        [word, count] if upper(word) == "COUNT" => usize::try_from(int(count)?).unwrap_or(0),
-        _ => return Err(SYNTAX),
-    };
+    let mut count = usize::MAX;
+    for option in args[4..].chunks(2) {
+        match option {
+            [word, number] if upper(word) == "COUNT" => count = usize::try_from(int(number)?).unwrap_or(0),
+            _ => return Err(SYNTAX),
+        }
+    }
     let Some(stream) = state.container::<Stream>(args[1])? else { return Ok(Answer::Array(Vec::new())) };
     if count == 0 {
         return Ok(Answer::NilArray);
@@ -289,7 +328,10 @@ impl<'a> Reading<'a> {
                 ("STREAMS", Some(_)) => {
                     let names = &args[at + 1..];
                     if names.len() % 2 == 1 {
-                        return Err(unbalanced(of_group));
+                        return Err(error(
+                            "ERR Unbalanced XREAD list of streams: for each stream key an ID or '$' must be \
+                             specified.",
+                        ));
                     }
                     (reading.streams, reading.from) = names.split_at(names.len() / 2);
                     at = args.len();
@@ -314,16 +356,6 @@ impl<'a> Reading<'a> {
     }
 }
 
-fn unbalanced(of_group: bool) -> Stop {
-    if of_group {
-        error(
-            "ERR Unbalanced 'xreadgroup' list of streams: for each stream key an ID or '>' must be specified.",
-        )
-    } else {
-        error("ERR Unbalanced 'xread' list of streams: for each stream key an ID or '$' must be specified.")
-    }
-}
-
 fn block_limit(word: &[u8]) -> Result<Option<Duration>, Stop> {
     let limit = super::super::number::parse_int(word)
         .ok_or(error("ERR timeout is not an integer or out of range"))?;
@@ -335,8 +367,9 @@ pub(super) fn xread(state: &mut State, args: &[&[u8]]) -> Outcome {
     let reading = Reading::read(args, false)?;
     let mut after = Vec::new();
     for (key, word) in reading.streams.iter().zip(reading.from) {
+        let last = state.container::<Stream>(key)?.map_or(Id::MIN, |stream| stream.last);
         after.push(match *word {
-            b"$" => state.container::<Stream>(key)?.map_or(Id::MIN, |stream| stream.last),
+            b"$" => last,
             b">" => {
                 let text = "ERR The > ID can be specified only when calling XREADGROUP using the GROUP <group> <consumer> option.";
                 return Err(error(text));

@@ -6,21 +6,15 @@ use super::super::answer::{Answer, OK, Outcome, Stop, error, refuse};
 use super::super::state::State;
 use super::super::stream::{Group, Id, Pending, Stream, entry_answer};
 use super::stream::{Reading, ids};
-use super::{arity_of_part, unknown_part, upper};
+use super::upper;
 
 pub(super) fn xgroup(state: &mut State, args: &[&[u8]]) -> Outcome {
-    let part = upper(args[1]);
-    let words = args.len();
-    match part.as_str() {
-        "CREATE" if words >= 5 => create(state, args),
-        "DESTROY" if words == 4 => destroy(state, args),
-        "CREATECONSUMER" if words == 5 => create_consumer(state, args),
-        "DELCONSUMER" if words == 5 => delete_consumer(state, args),
-        "SETID" if words >= 5 => set_id(state, args),
-        "CREATE" | "DESTROY" | "CREATECONSUMER" | "DELCONSUMER" | "SETID" => {
-            Err(arity_of_part("xgroup", &part))
-        }
-        _ => Err(unknown_part("XGROUP", args[1])),
+    match upper(args[1]).as_str() {
+        "CREATE" => create(state, args),
+        "DESTROY" => destroy(state, args),
+        "CREATECONSUMER" => create_consumer(state, args),
+        "DELCONSUMER" => delete_consumer(state, args),
+        _ => set_id(state, args),
     }
 }
 
@@ -103,7 +97,12 @@ fn change_group(
 fn set_id(state: &mut State, args: &[&[u8]]) -> Outcome {
     make_stream(args)?;
     change_group(state, args, |group, last| {
-        group.last = start(args[4], last)?;
+        // Unlike CREATE it also takes the ends of a range.
+        group.last = match args[4] {
+            b"-" => Id::MIN,
+            b"+" => Id::MAX,
+            word => start(word, last)?,
+        };
         Ok(OK)
     })
 }
@@ -166,7 +165,8 @@ pub(super) fn xreadgroup(state: &mut State, args: &[&[u8]]) -> Outcome {
                      just return an empty result set.",
                 ));
             }
-            word => Some(Id::read(word, 0)?),
+            // The greatest id is how Redis itself writes `>`.
+            word => Some(Id::read(word, 0)?).filter(|id| *id != Id::MAX),
         });
     }
     let now_ms = state.now_ms();
@@ -199,8 +199,7 @@ impl Delivery<'_> {
     fn deliver(&self, state: &mut State, key: &[u8]) -> Result<Option<Vec<Answer>>, Stop> {
         let delivered = state.change(key, |stream: &mut Stream| {
             let Some(group) = stream.groups.get_mut(self.group) else { return (false, None) };
-            let is_new = group.consumers.insert(Bytes::copy_from_slice(self.consumer));
-            let Some(low) = group.last.next() else { return (is_new, None) };
+            let Some(low) = group.last.next() else { return (false, None) };
             let mut answers = Vec::new();
             for (id, fields) in stream.entries.range(low..).take(self.count) {
                 group.last = *id;
@@ -211,8 +210,11 @@ impl Delivery<'_> {
                 }
                 answers.push(entry_answer(*id, Some(fields)));
             }
-            let changed = is_new || !answers.is_empty();
-            (changed, (!answers.is_empty()).then_some(answers))
+            if answers.is_empty() {
+                return (false, None);
+            }
+            group.consumers.insert(Bytes::copy_from_slice(self.consumer));
+            (true, Some(answers))
         })?;
         Ok(delivered.flatten())
     }

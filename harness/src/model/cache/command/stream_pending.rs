@@ -140,7 +140,6 @@ impl Claim<'_> {
         low: Id,
         count: usize,
     ) -> Answer {
-        group.consumers.insert(Bytes::copy_from_slice(self.consumer));
         let ids: Vec<Id> = group.pending.range(low..).map(|(id, _)| *id).collect();
         let (mut claimed, mut deleted, mut looked_at) = (Vec::new(), Vec::new(), 0);
         let mut left = count;
@@ -170,7 +169,9 @@ impl Claim<'_> {
         if self.now_ms - pending.delivered_ms < self.idle_ms {
             return None;
         }
-        pending.consumer = Bytes::copy_from_slice(self.consumer);
+        let consumer = Bytes::copy_from_slice(self.consumer);
+        group.consumers.insert(consumer.clone());
+        pending.consumer = consumer;
         pending.delivered_ms = self.now_ms;
         if self.only_ids {
             return Some(id.answer());
@@ -206,7 +207,6 @@ pub(super) fn xclaim(state: &mut State, args: &[&[u8]]) -> Outcome {
     let claimed = state.change(args[1], |stream: &mut Stream| {
         let Stream { entries, groups, .. } = stream;
         let Some(group) = groups.get_mut(args[2]) else { return (false, Vec::new()) };
-        group.consumers.insert(Bytes::copy_from_slice(args[3]));
         let mut claimed = Vec::new();
         for id in &ids {
             if entries.contains_key(id) {

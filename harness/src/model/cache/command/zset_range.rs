@@ -48,11 +48,13 @@ impl<T: PartialOrd> Bound<T> {
 }
 
 fn score_bound(bytes: &[u8]) -> Result<Bound<f64>, Stop> {
-    let not_a_float = || error("ERR min or max is not a float");
-    match bytes.strip_prefix(b"(") {
-        Some(rest) => number::parse_float(rest).map(Bound::Without).ok_or_else(not_a_float),
-        None => number::parse_float(bytes).map(Bound::With).ok_or_else(not_a_float),
-    }
+    // Where no digits stand, C's strtod reads a zero.
+    let read = |bytes: &[u8]| if bytes.is_empty() { Some(0.0) } else { number::parse_float(bytes) };
+    let bound = match bytes.strip_prefix(b"(") {
+        Some(rest) => read(rest).map(Bound::Without),
+        None => read(bytes).map(Bound::With),
+    };
+    bound.ok_or(error("ERR min or max is not a float"))
 }
 
 fn member_bound(bytes: &[u8]) -> Result<Bound<Bytes>, Stop> {

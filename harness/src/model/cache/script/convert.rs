@@ -40,18 +40,12 @@ pub(super) fn to_answer(value: &Value, depth: usize) -> Answer {
     match value {
         Value::Boolean(true) => Answer::Int(1),
         Value::Integer(value) => Answer::Int(*value),
-        Value::Number(value) => Answer::Int(truncated(*value)),
+        Value::Number(value) => Answer::Int(number::truncated(*value)),
         Value::String(text) => Answer::bulk(&text.as_bytes()),
         Value::Table(_) if depth >= DEPTH_MAX => Answer::Error("ERR reached lua stack limit".into()),
         Value::Table(table) => table_answer(table, depth),
         _ => Answer::Nil,
     }
-}
-
-/// A number without its fraction; what does not fit becomes the lowest, as by the processor that Redis leaves it to.
-fn truncated(value: f64) -> i64 {
-    let fits = (-9_223_372_036_854_775_808.0..9_223_372_036_854_775_808.0).contains(&value);
-    if fits { value as i64 } else { i64::MIN }
 }
 
 fn table_answer(table: &Table, depth: usize) -> Answer {

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use bytes::Bytes;
 
 use super::answer::{Answer, OK, Outcome, Stop, error};
-use super::command::{arity_of_part, unknown_part, upper};
+use super::command::upper;
 use super::number::int;
 use super::state::{SCRIPTS, State};
 use crate::model::footprint::Resource;
@@ -50,9 +50,7 @@ pub(crate) fn script(state: &mut State, args: &[&[u8]]) -> Outcome {
         }
         ("FLUSH", 2) => flush(state),
         ("FLUSH", 3) if ["ASYNC", "SYNC"].contains(&upper(args[2]).as_str()) => flush(state),
-        ("FLUSH", 3) => Err(error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
-        ("LOAD" | "EXISTS" | "FLUSH", _) => Err(arity_of_part("script", &part)),
-        _ => Err(unknown_part("SCRIPT", args[1])),
+        _ => Err(error("ERR SCRIPT FLUSH only support SYNC|ASYNC option")),
     }
 }
 

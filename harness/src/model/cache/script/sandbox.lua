@@ -8,14 +8,13 @@ end
 
 local globals = {}
 for _, name in ipairs({
-    'assert', 'error', 'getmetatable', 'ipairs', 'next', 'pairs', 'rawequal', 'rawget', 'select', 'setmetatable',
-    'tonumber', 'type', 'unpack', '_VERSION',
+    'assert', 'error', 'getmetatable', 'ipairs', 'next', 'pairs', 'rawequal', 'rawget', 'select', 'tonumber', 'type', 'unpack', '_VERSION',
 }) do
     globals[name] = _G[name]
 end
 
 local base_pcall, base_xpcall, base_rawset, base_tostring = pcall, xpcall, rawset, tostring
-local base_error, base_type, base_getmetatable = error, type, getmetatable
+local base_error, base_type, base_getmetatable, base_setmetatable = error, type, getmetatable, setmetatable
 
 -- An error that came from Redis is seen as its text. What ends the script cannot be caught.
 local function caught(ok, problem, ...)
@@ -71,9 +70,16 @@ local fixed_tables = {
     [environment] = true, [globals.math] = true, [globals.string] = true, [globals.table] = true,
     [globals.redis] = true,
 }
+local function refuse_fixed(target)
+    if fixed_tables[target] then base_error('Attempt to modify a readonly table', 0) end
+end
 globals.rawset = function(target, key, value)
-    if fixed_tables[target] then readonly() end
+    refuse_fixed(target)
     return base_rawset(target, key, value)
+end
+globals.setmetatable = function(target, meta)
+    refuse_fixed(target)
+    return base_setmetatable(target, meta)
 end
 
 return environment, globals, function(f) return base_xpcall(f, locate) end

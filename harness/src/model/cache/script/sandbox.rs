@@ -11,10 +11,16 @@ use super::vm::{CHUNK, RUNNING};
 /// How much memory scripts have, in bytes.
 const MEMORY_MAX: usize = 64 << 20;
 
-/// An error with Redis' own text, raised within a script.
+/// An error raised within a script.
 #[derive(Debug, Clone, thiserror::Error)]
-#[error("{0}")]
-struct Raised(String);
+enum Raised {
+    /// By a command, with its code.
+    #[error("{0}")]
+    ByCommand(String),
+    /// By the language; as an error of the script it gets the general code.
+    #[error("{0}")]
+    ByLanguage(String),
+}
 
 /// The script has run for too long. It cannot be caught.
 #[derive(Debug, Clone, thiserror::Error)]
@@ -60,7 +66,7 @@ fn redis_table(lua: &Lua) -> mlua::Result<Table> {
     redis.raw_set(
         "call",
         lua.create_function(|lua, args: MultiValue| match call(lua, &args)? {
-            Answer::Error(text) => Err(raised(text.into_owned())),
+            Answer::Error(text) => Err(Error::external(Raised::ByCommand(text.into_owned()))),
             answer => to_lua(lua, &answer),
         })?,
     )?;
@@ -89,13 +95,13 @@ fn call(_lua: &Lua, args: &MultiValue) -> mlua::Result<Answer> {
         return Ok(Answer::Error("ERR Lua redis lib command arguments must be strings or integers".into()));
     };
     let words: Vec<&[u8]> = words.iter().map(AsRef::as_ref).collect();
-    let Some(command) = command::named(words[0]) else {
+    let Some(command) = command::named(words[0]).filter(|command| command.has_part(&words)) else {
         return Ok(Answer::Error("ERR Unknown Redis command called from script".into()));
     };
     if !command.in_scripts {
         return Ok(Answer::Error("ERR This Redis command is not allowed from script".into()));
     }
-    if !command.takes(words.len()) {
+    if !command.takes(&words) {
         return Ok(Answer::Error("ERR Wrong number of args calling Redis command from script".into()));
     }
     RUNNING.with_borrow_mut(|running| {
@@ -104,7 +110,7 @@ fn call(_lua: &Lua, args: &MultiValue) -> mlua::Result<Answer> {
             Ok(answer) => answer,
             Err(Stop::Error(text)) => Answer::Error(text),
             Err(Stop::Wait(_)) => {
-                let name = command.name.to_ascii_lowercase();
+                let name = String::from_utf8_lossy(words[0]);
                 let text = format!("ERR {name} command is not allowed with BLOCK option from scripts");
                 Answer::Error(text.into())
             }
@@ -139,14 +145,10 @@ fn only_text(args: &MultiValue) -> Option<String> {
     }
 }
 
-fn raised(text: String) -> Error {
-    Error::external(Raised(text))
-}
-
 /// An error of Lua itself, with the place where the script is.
 fn here(lua: &Lua, text: &str) -> Error {
     let line = line_of_script(lua).map_or(String::new(), |line| format!("user_script:{line}: "));
-    raised(format!("ERR {line}{text}"))
+    Error::external(Raised::ByLanguage(format!("{line}{text}")))
 }
 
 fn line_of_script(lua: &Lua) -> Option<usize> {
@@ -179,10 +181,7 @@ fn text_of(error: &Error) -> String {
     match error {
         Error::CallbackError { cause, .. } => text_of(cause),
         Error::MemoryError(_) => "not enough memory".to_owned(),
-        error => match error.downcast_ref::<Raised>() {
-            Some(Raised(text)) => text.clone(),
-            None => error.to_string(),
-        },
+        error => error.downcast_ref::<Raised>().map_or_else(|| error.to_string(), Raised::to_string),
     }
 }
 
@@ -198,7 +197,10 @@ fn locate(lua: &Lua, problem: Value) -> mlua::Result<String> {
     let line = line_of_script(lua);
     let text = match &problem {
         Value::Error(_) if is_too_long(&problem) => return Ok(format!("\n{TooLong}")),
-        Value::Error(error) => text_of(error),
+        Value::Error(error) => match error.downcast_ref::<Raised>() {
+            Some(Raised::ByCommand(text)) => text.clone(),
+            Some(Raised::ByLanguage(_)) | None => format!("ERR {}", text_of(error)),
+        },
         Value::Table(table) => field(table, "err").unwrap_or_else(|| "ERR unknown error".to_owned()),
         problem => format!("ERR {}", problem.to_string().unwrap_or_default()),
     };
