@@ -11,6 +11,8 @@ pub(crate) struct SqlError {
     pub(crate) message: String,
     /// Its second part.
     pub(crate) detail: Option<String>,
+    /// What can be done about it.
+    pub(crate) hint: Option<&'static str>,
     /// Whether the session ends with it.
     pub(crate) fatal: bool,
 }
@@ -66,7 +68,7 @@ pub(crate) mod state {
 impl SqlError {
     /// An error that ends the statement.
     pub(crate) fn new(code: &'static str, message: impl Into<String>) -> Self {
-        SqlError { code, message: message.into(), detail: None, fatal: false }
+        SqlError { code, message: message.into(), detail: None, hint: None, fatal: false }
     }
 
     /// An error that ends the session.
@@ -77,6 +79,11 @@ impl SqlError {
     /// With its `DETAIL`.
     pub(crate) fn detail(self, detail: impl Into<String>) -> Self {
         SqlError { detail: Some(detail.into()), ..self }
+    }
+
+    /// With its `HINT`.
+    pub(crate) fn hint(self, hint: &'static str) -> Self {
+        SqlError { hint: Some(hint), ..self }
     }
 
     /// What this database does not know, by name; `known` says, shortly, what it does know there.

@@ -124,7 +124,17 @@ impl State {
             let tuple = row(&version.tuple)?;
             let bytes = row_bytes(&columns, &tuple);
             let (xmin, cmin, xmax) = (version.xmin, version.cmin, Xmax::Nobody);
-            let new = Version { tuple, xmin, cmin, xmax, cmax: 0, next: None, speculative: false, bytes };
+            let new = Version {
+                tuple,
+                xmin,
+                cmin,
+                xmax,
+                cmax: 0,
+                next: None,
+                hot: false,
+                speculative: false,
+                bytes,
+            };
             heap.put(new, None);
         }
         let indexes = self.table(id).indexes.iter().map(|index| index.current(&self.xacts, me).cloned());
@@ -136,6 +146,7 @@ impl State {
         let xid = self.xid(slot);
         let table = Arc::make_mut(&mut self.tables[id.0 as usize]);
         table.heap.change(xid, Some(heap), &self.xacts);
+        self.ssi_rewrite(id);
         self.note_catalog(slot);
         Ok(())
     }
@@ -203,6 +214,7 @@ impl Session {
     pub(crate) fn drop_index(&mut self, index: IndexId) {
         let mut state = self.shared.lock();
         let xid = state.xid(self.slot);
+        state.ssi_drop_index(index);
         let State { tables, xacts, .. } = &mut *state;
         let table = Arc::make_mut(&mut tables[index.table.0 as usize]);
         if let Some(index) = table.indexes.get_mut(index.slot as usize) {

@@ -229,7 +229,8 @@ mod tests {
     fn version(bytes: u16) -> Version {
         let tuple = Arc::new([Value::Int(1)]);
         let xmax = Xmax::Nobody;
-        Version { tuple, xmin: Xid(1), cmin: 0, xmax, cmax: 0, next: None, speculative: false, bytes }
+        let (cmin, cmax, hot, speculative) = (0, 0, false, false);
+        Version { tuple, xmin: Xid(1), cmin, xmax, cmax, next: None, hot, speculative, bytes }
     }
 
     #[test]

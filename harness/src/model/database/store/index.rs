@@ -37,12 +37,13 @@ pub(super) struct Index {
     entries: BTreeMap<Key, Vec<RowId>>,
     leaves: Vec<Leaf>,
     leaves_made: u32,
+    has_page: bool,
 }
 
 impl Default for Index {
     fn default() -> Self {
         let leaf = Leaf { low: Key::default(), id: 1, bytes: 0 };
-        Index { entries: BTreeMap::new(), leaves: vec![leaf], leaves_made: 1 }
+        Index { entries: BTreeMap::new(), leaves: vec![leaf], leaves_made: 1, has_page: false }
     }
 }
 
@@ -54,9 +55,9 @@ impl Index {
         Index::default()
     }
 
-    /// Whether it has no entry at all: then it has no leaf page either.
-    pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty()
+    /// Whether it has a page: it gets its first with its first entry, and keeps it.
+    pub(super) fn has_page(&self) -> bool {
+        self.has_page
     }
 
     /// The versions with exactly this key.
@@ -89,6 +90,7 @@ impl Index {
 
     /// Adds an entry.
     pub(super) fn insert(&mut self, key: Key, row: RowId) -> Option<Split> {
+        self.has_page = true;
         let leaf = self.leaf_number(&key);
         self.leaves[leaf].bytes += entry_bytes(&key);
         let full = self.leaves[leaf].bytes > LEAF_BYTES;

@@ -1,11 +1,13 @@
 //! Reading: versions that a snapshot sees, by a scan of the table or of an index.
 
+use std::collections::BTreeSet;
 use std::ops::Bound;
 
 use super::catalog::Key;
 use super::id::{IndexId, RowId, Slot, TableId};
 use super::index::KeyBound;
 use super::state::State;
+use super::version::Version;
 use super::xact::Snapshot;
 use crate::model::database::error::SqlError;
 use crate::model::database::value::Tuple;
@@ -44,7 +46,7 @@ impl State {
             Access::All => {
                 self.footprints.read(|| Resource::all(&format!("db rows {}", table.0)));
                 if serializable {
-                    self.ssi_read_table(slot, table)?;
+                    self.ssi_read_table(slot, table);
                 }
                 self.heap(slot, table)?.iter().map(|(row, _)| row).collect()
             }
@@ -94,21 +96,38 @@ impl State {
         whole: bool,
     ) -> Result<Vec<Found>, SqlError> {
         let mut found = Vec::new();
+        let mut beyond = BTreeSet::new();
         for row in rows {
             let Some(version) = self.version(slot, table, row) else { continue };
             let visible = self.is_visible(slot, version, snapshot);
             let tuple = visible.then(|| version.tuple.clone());
-            if serializable {
-                self.ssi_read_version(slot, snapshot, table, row, visible)?;
+            if serializable && !beyond.contains(&row) {
+                if visible && !whole {
+                    beyond.extend(self.heap_only_after(slot, table, version));
+                }
+                self.ssi_read_version(slot, table, row, visible)?;
             }
             let Some(tuple) = tuple else { continue };
             if serializable && !whole {
-                self.ssi_read_row(slot, table, row)?;
+                self.ssi_read_row(slot, table, row);
             }
             self.note_row_read(table, row);
             found.push(Found { table, row, tuple });
         }
         Ok(found)
+    }
+
+    /// The versions behind this one that no index leads to: a scan by an index ends at the one that it sees.
+    fn heap_only_after(&self, slot: Slot, table: TableId, version: &Version) -> Vec<RowId> {
+        let mut after = Vec::new();
+        let mut last = version;
+        while let Some(row) = last.next
+            && let Some(next) = self.version(slot, table, row).filter(|next| next.hot)
+        {
+            after.push(row);
+            last = next;
+        }
+        after
     }
 
     fn note_key_read(&self, slot: Slot, index: IndexId, key: &Key) -> Result<(), SqlError> {

@@ -62,7 +62,7 @@ impl State {
         if !xids.is_empty() {
             self.xacts.finish(xids.iter().copied(), Status::Committed);
         }
-        self.ssi_finish(slot, tx.ssi, true);
+        self.ssi_finish(tx.ssi, true);
         self.wal.seen(&tx, lsn, self.xacts.ends());
         self.end_locks(slot, &xids);
         self.deliver(slot, &tx);
@@ -93,7 +93,7 @@ impl State {
         if !xids.is_empty() {
             self.xacts.finish(xids.iter().copied(), Status::Aborted);
         }
-        self.ssi_finish(slot, tx.ssi, false);
+        self.ssi_finish(tx.ssi, false);
         self.wal.forget(tx.top());
         self.end_locks(slot, &xids);
     }

@@ -117,6 +117,9 @@ pub(super) struct Version {
     pub(super) cmax: u32,
     /// The version that replaces it; none where it was deleted.
     pub(super) next: Option<RowId>,
+    /// It lies on the page of the version that it replaces and has its keys: indexes lead to that one only (a
+    /// heap-only tuple).
+    pub(super) hot: bool,
     /// The insertion may yet be taken back (`INSERT .. ON CONFLICT`).
     pub(super) speculative: bool,
     /// The bytes that it takes on its page.

@@ -79,6 +79,7 @@ impl State {
             xmax: Xmax::Nobody,
             cmax: 0,
             next: None,
+            hot: false,
             speculative,
             bytes,
         };
@@ -151,7 +152,11 @@ impl State {
     fn insert_entry(&mut self, slot: Slot, id: IndexId, key: Key, row: RowId) -> Result<(), SqlError> {
         self.footprints.write(|| Resource::one(&index_space(id), &key));
         let index = self.heap_mut(slot, id.table)?.indexes.get_mut(id.slot as usize).and_then(Option::as_mut);
+        let had_page = index.as_ref().is_none_or(|index| index.has_page());
         let split = index.and_then(|index| index.insert(key, row));
+        if !had_page {
+            self.ssi_first_page(id);
+        }
         if let Some(split) = split {
             self.ssi_split(id, split);
         }
@@ -287,8 +292,8 @@ impl State {
     /// Marks the version as replaced or deleted and puts the new one in its place.
     fn write(&mut self, slot: Slot, command: u32, change: &Change) -> Result<Option<Entries>, SqlError> {
         let (table, row) = (change.table, change.row);
-        self.ssi_write_row(slot, table, row)?;
         let xid = self.xid(slot);
+        self.ssi_write_row(slot, table, row)?;
         let def = self.def(slot, table)?.clone();
         let old = self.version(slot, table, row).expect("the step has seen it just now");
         let old_tuple = old.tuple.clone();
@@ -304,11 +309,13 @@ impl State {
                 xmax: kept,
                 cmax: 0,
                 next: None,
+                hot: false,
                 speculative: false,
                 bytes,
             };
             let new = self.heap_mut(slot, table)?.put(version, Some(row.page()));
             let hot = new.page() == row.page() && self.keeps_keys(slot, table, &old_tuple, tuple);
+            self.version_mut(slot, table, new).expect("it was put there just now").hot = hot;
             let (next, arbiters, old) = (0, None, Some(old_tuple.clone()));
             entries = Some(Entries { table, row: new, tuple: tuple.clone(), old, hot, next, arbiters });
         }

@@ -1,6 +1,7 @@
 //! Cases of several sessions, as a script of lines: who does what, and what they see or wait for.
 
 mod row_locks;
+mod serializable;
 mod visibility;
 
 use std::collections::BTreeMap;
@@ -108,7 +109,11 @@ impl World {
 fn told(name: char, answer: &Result<String, SqlError>) -> String {
     match answer {
         Ok(text) => format!("  {name}: {text}"),
-        Err(error) => format!("  {name}: {} {}", error.code, error.message),
+        Err(error) => {
+            let reason = error.detail.as_deref().and_then(|detail| detail.strip_prefix("Reason code: "));
+            let reason = reason.map(|reason| format!(" ({reason})")).unwrap_or_default();
+            format!("  {name}: {} {}{reason}", error.code, error.message)
+        }
     }
 }
 
@@ -116,15 +121,19 @@ async fn take(mut session: Session, step: Vec<String>) -> Answer {
     let words: Vec<&str> = step.iter().map(String::as_str).collect();
     let control = match words.as_slice() {
         ["begin", level] => {
-            let level = match *level {
-                "rr" => Isolation::RepeatableRead,
-                "ser" | "ser-ro" => Isolation::Serializable,
-                _ => Isolation::ReadCommitted,
+            let (level, read_only, deferrable) = match *level {
+                "rr" => (Isolation::RepeatableRead, false, false),
+                "ser" => (Isolation::Serializable, false, false),
+                "ser-ro" => (Isolation::Serializable, true, false),
+                "deferrable" => (Isolation::Serializable, true, true),
+                _ => (Isolation::ReadCommitted, false, false),
             };
-            session.begin(level, words[1] == "ser-ro", false);
+            session.begin(level, read_only, deferrable);
             Some(Ok("begun".to_owned()))
         }
         ["commit"] => Some(session.commit().await.map(|ended| format!("{ended:?}"))),
+        ["prepare", name] => Some(session.prepare_transaction(name).map(|_| "prepared".to_owned())),
+        ["commit", name] => Some(session.commit_prepared(name).map(|()| "committed".to_owned())),
         ["rollback"] => {
             session.rollback();
             Some(Ok("rolled back".to_owned()))
