@@ -1,11 +1,14 @@
 //! Cases of the cache: a step is one Redis command a line, its arguments quoted as redis-cli takes them; what it
-//! prints is what redis-cli prints. `wait 300ms` lets time pass, which on the model is virtual.
+//! prints is what redis-cli prints. `wait 300ms` lets time pass, which on the model is virtual. A step waits where
+//! the server counts its connection among those that wait for an item (`blocked_clients` of INFO).
 //!
 //! The port does not tell a status from a string, so `OK`, `PONG` and `QUEUED` are shown as a status wherever
 //! they stand.
 
+use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -15,37 +18,54 @@ use super::event::Event;
 use super::session::{Session, System};
 use crate::port::{Cache, CacheConnection, PortError, Reply};
 
-/// A cache that cases run on. Each permutation begins with an empty one.
+/// A cache that cases run on. Each permutation begins with an empty one that knows no script.
 pub struct CacheCases {
     cache: Arc<dyn Cache>,
-    connections: usize,
+    /// By the id of a session: whether it has sent a command and has no reply yet.
+    asking: BTreeMap<String, Arc<AtomicBool>>,
+    /// A connection of no session.
+    control: Option<Box<dyn CacheConnection>>,
 }
 
 impl CacheCases {
     /// Cases on this cache, which has to be theirs alone.
     pub fn new(cache: Arc<dyn Cache>) -> Self {
-        CacheCases { cache, connections: 0 }
+        CacheCases { cache, asking: BTreeMap::new(), control: None }
+    }
+
+    async fn control(&mut self) -> Result<&mut dyn CacheConnection, PortError> {
+        let control = match self.control.take() {
+            Some(control) => control,
+            None => self.cache.connect().await?,
+        };
+        Ok(&mut **self.control.insert(control))
     }
 }
 
 impl std::fmt::Debug for CacheCases {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("CacheCases").field("connections", &self.connections).finish_non_exhaustive()
+        f.debug_struct("CacheCases").field("asking", &self.asking).finish_non_exhaustive()
     }
 }
 
 #[async_trait]
 impl System for CacheCases {
     async fn open(&mut self, _name: &str) -> Result<Session, PortError> {
-        self.connections += 1;
         let connection = self.cache.connect().await?;
-        let id = self.connections.to_string();
-        Ok(Session::start(id, |texts, events| serve(connection, texts, events)))
+        let id = (self.asking.len() + 1).to_string();
+        let asking = Arc::new(AtomicBool::new(false));
+        self.asking.insert(id.clone(), Arc::clone(&asking));
+        Ok(Session::start(id, |texts, events| serve(connection, asking, texts, events)))
     }
 
-    /// No command that cases send waits for another session.
-    async fn is_blocked(&mut self, _session: &str, _others: &[String]) -> Result<bool, PortError> {
-        Ok(false)
+    /// A session waits if it has no reply and all that have none wait: a reply may be on its way.
+    async fn is_blocked(&mut self, session: &str, _others: &[String]) -> Result<bool, PortError> {
+        let info = self.control().await?.command(&["INFO", "clients"]).await?.into_text()?;
+        let field = |line: &str| line.strip_prefix("blocked_clients:")?.parse::<usize>().ok();
+        let blocked = info.iter().flat_map(|info| info.lines()).find_map(field);
+        let is_asking = |asking: &Arc<AtomicBool>| asking.load(Ordering::Acquire);
+        let unanswered = self.asking.values().filter(|asking| is_asking(asking)).count();
+        Ok(self.asking.get(session).is_some_and(is_asking) && blocked == Some(unanswered))
     }
 
     async fn cancel(&mut self, _session: &str) -> Result<(), PortError> {
@@ -53,19 +73,22 @@ impl System for CacheCases {
     }
 
     async fn begin_permutation(&mut self) -> Result<(), PortError> {
-        self.cache.connect().await?.command(&["FLUSHALL"]).await.map(|_| ())
+        let control = self.control().await?;
+        control.command(&["FLUSHALL"]).await?;
+        control.command(&["SCRIPT", "FLUSH"]).await.map(|_| ())
     }
 }
 
 async fn serve(
     mut connection: Box<dyn CacheConnection>,
+    asking: Arc<AtomicBool>,
     mut texts: UnboundedReceiver<String>,
     events: UnboundedSender<Event>,
 ) {
     while let Some(text) = texts.recv().await {
         let mut lines = Vec::new();
         let failure = match commands(&text) {
-            Ok(commands) => run(&mut *connection, &commands, &mut lines).await.err(),
+            Ok(commands) => run(&mut *connection, &asking, &commands, &mut lines).await.err(),
             Err(why) => Some(why),
         };
         let answer = if lines.is_empty() { Event::Complete } else { Event::Text(lines.join("\n")) };
@@ -84,6 +107,7 @@ async fn serve(
 /// Sends the commands one after the other; an error of one does not keep the next from being sent.
 async fn run(
     connection: &mut dyn CacheConnection,
+    asking: &AtomicBool,
     commands: &[Vec<String>],
     lines: &mut Vec<String>,
 ) -> Result<(), String> {
@@ -93,7 +117,10 @@ async fn run(
             tokio::time::sleep(wait_of(duration)?).await;
             continue;
         }
-        lines.push(match connection.command(&args).await {
+        asking.store(true, Ordering::Release);
+        let reply = connection.command(&args).await;
+        asking.store(false, Ordering::Release);
+        lines.push(match reply {
             Ok(reply) => shown(&reply),
             Err(error) => refused(&error),
         });

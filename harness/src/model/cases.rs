@@ -6,9 +6,10 @@ use async_trait::async_trait;
 use tokio::runtime::Builder;
 
 use super::broker::ModelBroker;
+use super::cache::ModelCache;
 use super::footprint::Footprints;
 use crate::backend::HarnessError;
-use crate::conform::{self, BrokerCases, Case, Language, Limits, Topics, Transcript};
+use crate::conform::{self, BrokerCases, CacheCases, Case, Language, Limits, Topics, Transcript};
 use crate::port::PortError;
 
 /// Runs a case on the model. Not to be called on a runtime: it is one of its own.
@@ -26,9 +27,13 @@ async fn on_systems(case: &Case, limits: Limits) -> Result<Transcript, PortError
     const SEED: u64 = 1;
     let footprints = Footprints::default();
     match case.language {
-        Language::Sql | Language::Redis => {
+        Language::Sql => {
             let not_known = vec![format!("cases for {}", case.language.id())];
             Ok(Transcript { not_known, ..Transcript::default() })
+        }
+        Language::Redis => {
+            let cache = ModelCache::new(SEED, footprints);
+            conform::run(case, &mut CacheCases::new(Arc::new(cache)), limits).await
         }
         Language::Kafka => {
             let broker = ModelBroker::new(SEED, footprints);

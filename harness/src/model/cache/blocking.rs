@@ -7,26 +7,26 @@ use bytes::Bytes;
 use tokio::sync::oneshot;
 use tokio::time::Duration;
 
-use super::answer::{Answer, Outcome, Stop};
+use super::answer::{Answer, Outcome, Stop, error};
 use super::state::State;
 
 /// What a command waits for.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Wait {
-    /// Any of these keys.
-    pub(crate) keys: Vec<Bytes>,
+    /// Any of these keys, each with the command that is tried when there is something: it looks at no other.
+    pub(crate) keys: Vec<(Bytes, Vec<Bytes>)>,
+    /// The type of what the keys have to hold, as `TYPE` names it. What is of another type ends no wait.
+    pub(crate) type_name: &'static str,
     /// How long; none is for ever.
     pub(crate) limit: Option<Duration>,
     /// What it answers when it has waited in vain.
     pub(crate) in_vain: Answer,
-    /// The command to try again, where it is not the one that was sent.
-    pub(crate) again: Option<Vec<Bytes>>,
 }
 
 impl Wait {
     /// A wait that only time ends.
     pub(crate) fn for_nothing(limit: Option<Duration>, in_vain: Answer) -> Self {
-        Wait { keys: Vec::new(), limit, in_vain, again: None }
+        Wait { keys: Vec::new(), type_name: "", limit, in_vain }
     }
 }
 
@@ -34,9 +34,16 @@ impl Wait {
 #[derive(Debug)]
 struct Waiter {
     session: u64,
-    keys: Vec<Bytes>,
-    args: Vec<Bytes>,
+    keys: Vec<(Bytes, Vec<Bytes>)>,
+    type_name: &'static str,
     served: oneshot::Sender<Outcome>,
+}
+
+impl Waiter {
+    /// What it tries when the key holds something.
+    fn command_for(&self, key: &[u8]) -> Option<&Vec<Bytes>> {
+        self.keys.iter().find(|(own, _)| own == key).map(|(_, command)| command)
+    }
 }
 
 /// Who waits, in the order in which they came.
@@ -47,16 +54,21 @@ pub(crate) struct Waiters {
 }
 
 impl Waiters {
-    pub(crate) fn is_empty(&self) -> bool {
-        self.all.is_empty()
+    /// How many wait.
+    pub(crate) fn len(&self) -> usize {
+        self.all.len()
+    }
+
+    /// Whether somebody waits for the key.
+    pub(crate) fn want(&self, key: &[u8]) -> bool {
+        self.next_for(key, None).is_some()
     }
 
     /// Somebody begins to wait.
-    pub(crate) fn add(&mut self, session: u64, wait: &Wait, args: &[&[u8]]) -> oneshot::Receiver<Outcome> {
+    pub(crate) fn add(&mut self, session: u64, wait: &Wait) -> oneshot::Receiver<Outcome> {
         let (served, receiver) = oneshot::channel();
-        let sent = || args.iter().map(|arg| Bytes::copy_from_slice(arg)).collect();
-        let args = wait.again.clone().unwrap_or_else(sent);
-        self.all.insert(self.next, Waiter { session, keys: wait.keys.clone(), args, served });
+        let waiter = Waiter { session, keys: wait.keys.clone(), type_name: wait.type_name, served };
+        self.all.insert(self.next, waiter);
         self.next += 1;
         receiver
     }
@@ -70,37 +82,50 @@ impl Waiters {
     fn next_for(&self, key: &[u8], after: Option<u64>) -> Option<u64> {
         let from = after.map_or(0, |after| after + 1);
         let mut waiting = self.all.range(from..);
-        waiting.find(|(_, waiter)| waiter.keys.iter().any(|other| other == key)).map(|(id, _)| *id)
+        waiting.find(|(_, waiter)| waiter.command_for(key).is_some()).map(|(id, _)| *id)
     }
 }
 
+/// The refusal of one who waited for a group that is no more.
+const GROUP_IS_GONE: Stop = error("NOGROUP the consumer group this client was blocked on no longer exists");
+
 impl State {
-    /// Serves those who wait for keys that were written, until nobody can be served.
-    pub(crate) fn serve_waiters(&mut self, mut written: Vec<Bytes>) {
-        let mut at = 0;
-        while let Some(key) = written.get(at).cloned() {
+    /// Serves those who wait for keys that have come to hold something, in the order in which they did.
+    pub(crate) fn serve_waiters(&mut self) {
+        while !self.ready.is_empty() {
+            // Serving may fill other lists, for which others wait: these come last.
+            let key = self.ready.remove(0);
             let mut last = None;
             while let Some(id) = self.waiters.next_for(&key, last) {
-                self.try_waiter(id);
+                self.try_waiter(id, &key);
                 last = Some(id);
             }
-            // Serving may have written other lists, for which others wait.
-            written.extend(self.finish_unit());
-            at += 1;
+            self.finish_unit();
         }
     }
 
-    fn try_waiter(&mut self, id: u64) {
+    fn try_waiter(&mut self, id: u64, key: &[u8]) {
+        let type_name = self.entry(key).map(|entry| entry.value.type_name());
         let Some(waiter) = self.waiters.all.remove(&id) else { return };
-        let args: Vec<&[u8]> = waiter.args.iter().map(AsRef::as_ref).collect();
-        let before = std::mem::replace(&mut self.caller.session, waiter.session);
-        let outcome = self.call(&args);
-        self.caller.session = before;
-        if let Err(Stop::Wait(_)) = outcome {
-            self.waiters.all.insert(id, waiter);
-        } else {
-            // One who does not listen any more has taken it all the same, and it is lost.
-            let _lost = waiter.served.send(outcome);
-        }
+        let outcome = match waiter.command_for(key) {
+            Some(command) if type_name == Some(waiter.type_name) => {
+                let args: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
+                let before = std::mem::replace(&mut self.caller.session, waiter.session);
+                let outcome = self.call(&args);
+                self.caller.session = before;
+                Some(outcome)
+            }
+            _ => None,
+        };
+        let outcome = match outcome {
+            None | Some(Err(Stop::Wait(_))) => {
+                self.waiters.all.insert(id, waiter);
+                return;
+            }
+            Some(Err(Stop::Error(text))) if text.starts_with("NOGROUP") => Err(GROUP_IS_GONE),
+            Some(outcome) => outcome,
+        };
+        // One who does not listen any more has taken it all the same, and it is lost.
+        let _lost = waiter.served.send(outcome);
     }
 }

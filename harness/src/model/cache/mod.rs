@@ -110,7 +110,7 @@ impl CacheConnection for ModelConnection {
             }
             match state.receive(self.session, &bytes) {
                 Err(Stop::Wait(wait)) => {
-                    let receiver = state.waiters.add(self.session, &wait, &bytes);
+                    let receiver = state.waiters.add(self.session, &wait);
                     (Err(Stop::Wait(wait)), Some(receiver))
                 }
                 outcome => (outcome, None),
@@ -145,7 +145,7 @@ impl ModelConnection {
         let in_time = tokio::time::timeout_at(until, &mut served).await;
         let mut state = lock(&self.state);
         state.footprints.read(ModelCache::clock_resource);
-        for key in &wait.keys {
+        for (key, _) in &wait.keys {
             state.footprints.write(|| Resource::one(state::KEYS, key.as_ref()));
         }
         match in_time {

@@ -86,7 +86,7 @@ impl ModelCache {
         for (_, key) in keys.into_iter().take(count) {
             state.remove(&key);
         }
-        let _written = state.finish_unit();
+        state.finish_unit();
     }
 }
 

@@ -64,10 +64,8 @@ impl State {
                 _ => (command.run)(self, args),
             }
         });
-        let written = self.finish_unit();
-        if !self.waiters.is_empty() {
-            self.serve_waiters(written);
-        }
+        self.finish_unit();
+        self.serve_waiters();
         result
     }
 

@@ -57,6 +57,8 @@ pub(crate) struct State {
     pub(crate) disk: Option<Follower>,
     uses: u64,
     written: Vec<Bytes>,
+    /// The keys for which somebody waits and which were written, in that order.
+    pub(crate) ready: Vec<Bytes>,
 }
 
 impl State {
@@ -243,9 +245,14 @@ impl State {
         if let Some(watching) = self.watchers.get(key).cloned() {
             self.break_watches(&watching);
         }
-        let is_followed = self.replica.is_some() || self.disk.is_some() || !self.waiters.is_empty();
-        if is_followed {
+        if self.replica.is_some() || self.disk.is_some() {
             self.written.push(Bytes::copy_from_slice(key));
+        }
+        // What a key holds for others than those who wait, such as a text, makes nothing ready.
+        let is_ready =
+            self.waiters.want(key) && self.keys.get(key).is_some_and(|entry| entry.value.can_be_waited_for());
+        if is_ready && !self.ready.iter().any(|ready| ready == key) {
+            self.ready.push(Bytes::copy_from_slice(key));
         }
     }
 
@@ -258,28 +265,25 @@ impl State {
     }
 
     /// A command, transaction or script is over: what it wrote sets off for the copies.
-    pub(crate) fn finish_unit(&mut self) -> Vec<Bytes> {
+    pub(crate) fn finish_unit(&mut self) {
         if self.written.is_empty() {
-            return Vec::new();
+            return;
         }
         let mut written = std::mem::take(&mut self.written);
         written.sort_unstable();
         written.dedup();
-        if self.replica.is_some() || self.disk.is_some() {
-            let now_us = self.clock.now_us();
-            let held = |key: &Bytes| (key.clone(), self.keys.get(key).cloned());
-            let change = Change::Keys(written.iter().map(held).collect());
-            let session = self.caller.session;
-            if let Some(session) = self.sessions.get_mut(&session) {
-                session.wrote_us = Some(now_us);
-            }
-            for follower in [&mut self.replica, &mut self.disk].into_iter().flatten() {
-                follower.send(now_us, change.clone());
-            }
-            self.replicate();
-            self.write_to_disk();
+        let now_us = self.clock.now_us();
+        let held = |key: &Bytes| (key.clone(), self.keys.get(key).cloned());
+        let change = Change::Keys(written.iter().map(held).collect());
+        let session = self.caller.session;
+        if let Some(session) = self.sessions.get_mut(&session) {
+            session.wrote_us = Some(now_us);
         }
-        written
+        for follower in [&mut self.replica, &mut self.disk].into_iter().flatten() {
+            follower.send(now_us, change.clone());
+        }
+        self.replicate();
+        self.write_to_disk();
     }
 
     /// Makes room: removes the keys that were used longest ago until no more than `keys_max` are left.

@@ -24,6 +24,14 @@ pub(crate) enum Value {
 pub(crate) type List = VecDeque<Bytes>;
 
 impl Value {
+    /// Whether there are commands that wait for such a value.
+    pub(crate) fn can_be_waited_for(&self) -> bool {
+        match self {
+            Value::List(_) | Value::Zset(_) | Value::Stream(_) => true,
+            Value::Text(_) | Value::Hash(_) | Value::Set(_) => false,
+        }
+    }
+
     /// The name that `TYPE` gives it.
     pub(crate) fn type_name(&self) -> &'static str {
         match self {

@@ -19,9 +19,12 @@ fn timeout(bytes: &[u8]) -> Result<Option<Duration>, Stop> {
     Ok((limit_ms > 0).then(|| Duration::from_millis(limit_ms)))
 }
 
-fn wait_for(keys: &[&[u8]], limit: Option<Duration>, in_vain: Answer) -> Stop {
-    let keys = keys.iter().map(|key| Bytes::copy_from_slice(key)).collect();
-    Stop::Wait(Wait { keys, limit, in_vain, again: None })
+/// A wait for any of the keys, of which the command takes any number.
+fn wait_for_any(args: &[&[u8]], type_name: &'static str, limit: Option<Duration>) -> Stop {
+    let copied = |word: &&[u8]| Bytes::copy_from_slice(word);
+    let (keys, last) = (&args[1..args.len() - 1], &args[args.len() - 1]);
+    let keys = keys.iter().map(|key| (copied(key), vec![copied(&args[0]), copied(key), copied(last)]));
+    Stop::Wait(Wait { keys: keys.collect(), type_name, limit, in_vain: Answer::NilArray })
 }
 
 pub(super) fn blpop(state: &mut State, args: &[&[u8]]) -> Outcome {
@@ -40,7 +43,7 @@ fn pop(state: &mut State, args: &[&[u8]], end: End) -> Outcome {
             return Ok(Answer::Array(vec![Answer::bulk(key), Answer::Bulk(item)]));
         }
     }
-    Err(wait_for(keys, limit, Answer::NilArray))
+    Err(wait_for_any(args, "list", limit))
 }
 
 pub(super) fn blmove(state: &mut State, args: &[&[u8]]) -> Outcome {
@@ -57,7 +60,11 @@ pub(super) fn brpoplpush(state: &mut State, args: &[&[u8]]) -> Outcome {
 fn move_or_wait(state: &mut State, args: &[&[u8]], from: End, to: End, limit: Option<Duration>) -> Outcome {
     match move_item(state, args[1], args[2], from, to)? {
         Some(item) => Ok(Answer::Bulk(item)),
-        None => Err(wait_for(&args[1..2], limit, Answer::Nil)),
+        None => {
+            let command = args.iter().map(|word| Bytes::copy_from_slice(word)).collect();
+            let keys = vec![(Bytes::copy_from_slice(args[1]), command)];
+            Err(Stop::Wait(Wait { keys, type_name: "list", limit, in_vain: Answer::Nil }))
+        }
     }
 }
 
@@ -79,5 +86,5 @@ fn pop_score(state: &mut State, args: &[&[u8]], highest: bool) -> Outcome {
             return Ok(Answer::Array(vec![Answer::bulk(key), Answer::Bulk(member), score]));
         }
     }
-    Err(wait_for(keys, limit, Answer::NilArray))
+    Err(wait_for_any(args, "zset", limit))
 }

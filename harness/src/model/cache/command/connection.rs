@@ -42,6 +42,12 @@ pub(super) fn info(state: &mut State, args: &[&[u8]]) -> Outcome {
     if is_asked("SERVER") {
         text.push_str("# Server\r\nredis_version:7.0.15\r\nredis_mode:standalone\r\n\r\n");
     }
+    if is_asked("CLIENTS") {
+        let (connected, blocked) = (state.sessions.len(), state.waiters.len());
+        text.push_str(&format!(
+            "# Clients\r\nconnected_clients:{connected}\r\nblocked_clients:{blocked}\r\n\r\n"
+        ));
+    }
     if is_asked("REPLICATION") {
         let replicas = usize::from(state.replica.is_some());
         text.push_str(&format!("# Replication\r\nrole:master\r\nconnected_slaves:{replicas}\r\n\r\n"));

@@ -348,11 +348,18 @@ impl<'a> Reading<'a> {
         Ok(reading)
     }
 
-    /// Nothing was read: nothing is answered, or it waits. `again` is what is tried when there is something.
-    pub(super) fn nothing(&self, again: Option<Vec<Bytes>>) -> Outcome {
+    /// Nothing was read: nothing is answered, or it waits for what comes after those ids.
+    pub(super) fn nothing(&self, args: &[&[u8]], after: impl Iterator<Item = Bytes>) -> Outcome {
         let Some(limit) = self.block else { return Ok(Answer::NilArray) };
-        let keys = self.streams.iter().map(|key| Bytes::copy_from_slice(key)).collect();
-        Err(Stop::Wait(Wait { keys, limit, in_vain: Answer::NilArray, again }))
+        let options = &args[..args.len() - 2 * self.streams.len()];
+        let keys = self.streams.iter().zip(after).map(|(key, after)| {
+            let key = Bytes::copy_from_slice(key);
+            let mut command: Vec<Bytes> = options.iter().map(|word| Bytes::copy_from_slice(word)).collect();
+            command.extend([key.clone(), after]);
+            (key, command)
+        });
+        let (keys, in_vain) = (keys.collect(), Answer::NilArray);
+        Err(Stop::Wait(Wait { keys, type_name: "stream", limit, in_vain }))
     }
 }
 
@@ -390,8 +397,5 @@ pub(super) fn xread(state: &mut State, args: &[&[u8]]) -> Outcome {
         return Ok(Answer::Array(answers));
     }
     // Later `$` means what was last now.
-    let names = args.len() - after.len();
-    let mut again: Vec<Bytes> = args[..names].iter().map(|word| Bytes::copy_from_slice(word)).collect();
-    again.extend(after.iter().map(|id| Bytes::from(id.to_string())));
-    reading.nothing(Some(again))
+    reading.nothing(args, after.iter().map(|id| Bytes::from(id.to_string())))
 }

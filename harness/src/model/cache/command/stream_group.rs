@@ -182,7 +182,11 @@ pub(super) fn xreadgroup(state: &mut State, args: &[&[u8]]) -> Outcome {
             answers.push(Answer::Array(vec![Answer::bulk(key), Answer::Array(entries)]));
         }
     }
-    if answers.is_empty() { reading.nothing(None) } else { Ok(Answer::Array(answers)) }
+    if answers.is_empty() {
+        // What is pending would have been told: each of them is `>`.
+        return reading.nothing(args, reading.from.iter().map(|word| Bytes::copy_from_slice(word)));
+    }
+    Ok(Answer::Array(answers))
 }
 
 /// A delivery to a consumer.
