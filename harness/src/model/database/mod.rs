@@ -4,6 +4,7 @@
 pub(crate) mod calendar;
 pub(crate) mod decimal;
 pub(crate) mod error;
+mod sql;
 pub(crate) mod store;
 pub(crate) mod types;
 pub(crate) mod value;

@@ -67,6 +67,40 @@ impl Type {
         matches!(self, Type::Text | Type::Varchar(_) | Type::Char(_) | Type::Name | Type::Unknown)
     }
 
+    /// The name in the catalogue (`pg_type.typname`).
+    pub(crate) fn short_name(self) -> &'static str {
+        match self {
+            Type::Bool => "bool",
+            Type::Int2 => "int2",
+            Type::Int4 => "int4",
+            Type::Int8 => "int8",
+            Type::Float4 => "float4",
+            Type::Float8 => "float8",
+            Type::Numeric(_) => "numeric",
+            Type::Text => "text",
+            Type::Varchar(_) => "varchar",
+            Type::Char(_) => "bpchar",
+            Type::Name => "name",
+            Type::Bytea => "bytea",
+            Type::Uuid => "uuid",
+            Type::Json => "json",
+            Type::Jsonb => "jsonb",
+            Type::Date => "date",
+            Type::Timestamp => "timestamp",
+            Type::Timestamptz => "timestamptz",
+            Type::Interval => "interval",
+            Type::Oid => "oid",
+            Type::Xid => "xid",
+            Type::Xid8 => "xid8",
+            Type::PgLsn => "pg_lsn",
+            Type::PgSnapshot => "pg_snapshot",
+            Type::RegClass => "regclass",
+            Type::Void => "void",
+            Type::Unknown => "unknown",
+            Type::Array(_) => "array",
+        }
+    }
+
     /// The type without its length or precision.
     pub(crate) fn base(self) -> Type {
         match self {

@@ -105,6 +105,12 @@ impl Session {
         true
     }
 
+    /// Starts a command that takes no snapshot, in a transaction of its own where none is open.
+    pub(crate) fn start(&mut self) -> Result<(), SqlError> {
+        let mut state = self.shared.lock();
+        self.start_command(&mut state)
+    }
+
     /// Starts a command: takes its snapshot, in a transaction of its own where none is open.
     pub(crate) async fn statement(&mut self) -> Result<Snapshot, SqlError> {
         let safe = {

@@ -1,0 +1,18 @@
+//! SQL: parsed once, planned once for a state of the catalogue, run over the store.
+
+mod bind;
+mod cast;
+mod catalog;
+mod define;
+mod expression;
+mod input;
+mod json;
+mod names;
+mod params;
+mod plan;
+mod run;
+mod schema;
+mod session;
+mod settings;
+mod syntax;
+mod system;
