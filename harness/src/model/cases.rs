@@ -7,6 +7,7 @@ use tokio::runtime::Builder;
 
 use super::broker::ModelBroker;
 use super::cache::ModelCache;
+use super::database::{DatabaseCases, ModelDatabase};
 use super::footprint::Footprints;
 use crate::backend::HarnessError;
 use crate::conform::{self, BrokerCases, CacheCases, Case, Language, Limits, Topics, Transcript};
@@ -28,8 +29,8 @@ async fn on_systems(case: &Case, limits: Limits) -> Result<Transcript, PortError
     let footprints = Footprints::default();
     match case.language {
         Language::Sql => {
-            let not_known = vec![format!("cases for {}", case.language.id())];
-            Ok(Transcript { not_known, ..Transcript::default() })
+            let database = ModelDatabase::new(footprints);
+            conform::run(case, &mut DatabaseCases::new(database), limits).await
         }
         Language::Redis => {
             let cache = ModelCache::new(SEED, footprints);

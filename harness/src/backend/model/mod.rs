@@ -22,6 +22,7 @@ use crate::context::{Addresses, Links};
 use crate::design::{Layout, Needs, Role};
 use crate::model::broker::ModelBroker;
 use crate::model::cache::ModelCache;
+use crate::model::database::ModelDatabase;
 use crate::model::footprint::Footprints;
 use crate::port::{Broker, Cache, Database, System};
 
@@ -68,12 +69,6 @@ pub(crate) struct Systems {
 impl Systems {
     /// Those that are needed, with the topics of the layout.
     pub(crate) fn new(needs: Needs, layout: &Layout) -> Result<Systems, HarnessError> {
-        if needs.db {
-            return Err(HarnessError::Missing {
-                what: "the model has no database yet".to_owned(),
-                advice: "take --backend local".to_owned(),
-            });
-        }
         let footprints = Footprints::default();
         let broker = needs.broker.then(|| ModelBroker::new(0, footprints.clone()));
         if let Some(broker) = &broker {
@@ -82,7 +77,9 @@ impl Systems {
             }
         }
         Ok(Systems {
-            database: None,
+            database: needs.db.then(|| {
+                Arc::new(ModelDatabase::new(footprints.clone())) as Arc<dyn InProcessDatabase>
+            }),
             cache: needs.cache.then(|| ModelCache::new(0, footprints.clone())),
             broker,
             footprints,

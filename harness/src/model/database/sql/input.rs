@@ -10,7 +10,7 @@ use super::super::value::{Float, Value};
 use super::json;
 
 /// The value that a text stands for in a type.
-pub(super) fn read(text: &str, kind: Type) -> Result<Value, SqlError> {
+pub(crate) fn read(text: &str, kind: Type) -> Result<Value, SqlError> {
     let value = match kind {
         Type::Text | Type::Unknown | Type::Name => Some(Value::text(text)),
         Type::Varchar(limit) => return limited(text, limit, kind),

@@ -16,3 +16,7 @@ mod session;
 mod settings;
 mod syntax;
 mod system;
+
+pub(crate) use session::{Answer, PlanCache, SqlSession};
+pub(crate) use settings::{Clock, Warning};
+pub(crate) use input::read as read_text;

@@ -13,7 +13,7 @@ use super::schema::ForeignKey;
 
 /// Virtual time: it starts at 2000-01-01 and goes on where a copied database stood.
 #[derive(Debug, Clone, Default)]
-pub(super) struct Clock(Arc<Mutex<ClockState>>);
+pub(crate) struct Clock(Arc<Mutex<ClockState>>);
 
 #[derive(Debug, Clone, Copy, Default)]
 struct ClockState {
@@ -32,7 +32,7 @@ impl Clock {
     }
 
     /// Another clock that goes on from here.
-    pub(super) fn fork(&self) -> Self {
+    pub(crate) fn fork(&self) -> Self {
         let before_us = match self.0.lock() {
             Ok(state) if state.start.is_none() => state.before_us,
             _ => self.elapsed_us(),
@@ -417,7 +417,10 @@ fn apply(session: &mut Session, name: &str, value: Option<&str>) -> Result<(), S
         }
         "lock_timeout" => session.set(|settings| settings.lock_timeout = time()),
         "statement_timeout" => session.set(|settings| settings.statement_timeout = time()),
-        "synchronous_commit" => session.set(|settings| settings.synchronous_commit = is_on(value)),
+        "synchronous_commit" => session.set(|settings| {
+            settings.synchronous_commit = is_on(value);
+            settings.waits_for_standby = is_on(value) && value != "local";
+        }),
         "default_transaction_isolation" => session.set(|settings| settings.isolation = level(value)),
         "default_transaction_read_only" => session.set(|settings| settings.read_only = is_on(value)),
         "default_transaction_deferrable" => session.set(|settings| settings.deferrable = is_on(value)),

@@ -1,7 +1,7 @@
 //! Checkpoints and crashes, and the synchronous standby.
 
 use super::Store;
-use super::id::{Lsn, Slot};
+use super::id::{Lsn, SessionId, Slot};
 use super::proc::Waiting;
 use super::state::State;
 
@@ -41,6 +41,12 @@ impl Store {
         state.wake_committing();
     }
 
+    /// Whether the session's commit waits for the standby.
+    pub(crate) fn is_waiting_for_standby(&self, pid: SessionId) -> bool {
+        let state = self.shared.lock();
+        state.slot_of(pid).is_some_and(|slot| state.proc(slot).waiting == Some(Waiting::Standby))
+    }
+
     /// Where the log ends.
     pub(crate) fn log_end(&self) -> Lsn {
         self.shared.lock().wal.end
@@ -75,7 +81,10 @@ impl State {
                 self.abort(slot);
             }
             self.unlock_all(slot, |_| true);
-            self.procs[slot] = None;
+            // The entry stays until the client notices.
+            let proc = self.proc_mut(slot);
+            proc.listening.clear();
+            proc.inbox.clear();
         }
         self.lose_unflushed();
         self.ssi_crash();

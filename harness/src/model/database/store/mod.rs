@@ -32,18 +32,16 @@ mod xact;
 
 use std::sync::Arc;
 
-pub(crate) use advisory::{LockEntry, SnapshotFacts};
-pub(crate) use catalog::{Column, ComputeKey, Facts, IndexDef, IndexKey, Key, TableDef};
-pub(crate) use id::{IndexId, Lsn, RowId, SequenceId, SessionId, TableId, Xid};
-pub(crate) use index::KeyBound;
-pub(crate) use lock::{AdvisoryKey, LockMode, LockTag};
-pub(crate) use proc::{Isolation, Notice, Settings};
+pub(crate) use catalog::{Column, ComputeKey, Facts, IndexDef, IndexKey, TableDef};
+pub(crate) use id::{IndexId, Lsn, SequenceId, SessionId, TableId, Xid};
+pub(crate) use lock::{AdvisoryKey, LockMode};
+pub(crate) use proc::Isolation;
 pub(crate) use row_lock::{Locked, WaitPolicy as Wait};
-pub(crate) use rows::{Changed, Inserted, SystemColumns};
+pub(crate) use rows::{Changed, Inserted};
 pub(crate) use scan::{Access, Found};
 pub(crate) use sequence::SequenceDef;
 pub(crate) use session::{Ended, Session};
-pub(crate) use slot::{ReplicationSlot, SlotBounds, SlotLine};
+pub(crate) use slot::SlotBounds;
 pub(crate) use version::RowLock;
 pub(crate) use xact::Snapshot;
 
@@ -64,7 +62,9 @@ impl Store {
 
     /// Another one with the same contents, while nobody is connected.
     pub(crate) fn fork(&self, footprints: Footprints) -> Self {
-        let state = State { footprints, ..self.shared.lock().clone() };
+        let mut state = State { footprints, ..self.shared.lock().clone() };
+        // What was written before is old by the time the other one begins.
+        state.wal.flush();
         Store { shared: Shared::new(state) }
     }
 

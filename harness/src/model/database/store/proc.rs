@@ -29,6 +29,8 @@ pub(crate) struct Settings {
     pub(crate) statement_timeout: Option<Duration>,
     /// `synchronous_commit`: off, a commit does not wait for the log to be flushed.
     pub(crate) synchronous_commit: bool,
+    /// `synchronous_commit` is neither off nor local: a commit waits for the standby, where there is one to wait for.
+    pub(crate) waits_for_standby: bool,
     pub(crate) isolation: Isolation,
     pub(crate) read_only: bool,
     pub(crate) deferrable: bool,
@@ -41,6 +43,7 @@ impl Default for Settings {
             lock_timeout: None,
             statement_timeout: None,
             synchronous_commit: true,
+            waits_for_standby: true,
             isolation: Isolation::ReadCommitted,
             read_only: false,
             deferrable: false,

@@ -39,6 +39,11 @@ impl Session {
         self.id
     }
 
+    /// Whether the server has ended it.
+    pub(crate) fn is_terminated(&self) -> bool {
+        self.shared.lock().proc(self.slot).interrupts.terminate
+    }
+
     /// Its settings.
     pub(crate) fn settings(&self) -> Settings {
         self.shared.lock().proc(self.slot).settings.clone()
@@ -342,9 +347,9 @@ impl Committing<'_> {
         loop {
             let waits = {
                 let state = self.session.shared.lock();
-                let synchronous = state.proc(self.session.slot).settings.synchronous_commit;
+                let asks = state.proc(self.session.slot).settings.waits_for_standby;
                 let behind = |standby: Lsn| self.lsn.is_some_and(|lsn| lsn > standby);
-                synchronous && state.wal.standby.is_some_and(behind)
+                asks && state.wal.standby.is_some_and(behind)
             };
             if !waits {
                 return Ok(());

@@ -44,7 +44,8 @@ impl State {
 
     /// Ends the transaction well: what it did is seen from now on, and its locks are free.
     pub(super) fn finish_commit(&mut self, slot: Slot, lsn: Option<Lsn>) {
-        let tx = self.proc_mut(slot).tx.take().expect("only a transaction commits");
+        // A crash may have ended it already.
+        let Some(tx) = self.proc_mut(slot).tx.take() else { return };
         let xids = tx.xids();
         if !xids.is_empty() {
             self.footprints.write(|| Resource::all("db commits"));

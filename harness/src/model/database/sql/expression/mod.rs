@@ -14,7 +14,7 @@ pub(super) use call::{Session as SessionFunction, Waiting as WaitFunction};
 pub(super) use function::{Comparison, Function};
 pub(super) use text::TextFunction;
 pub(super) use operator::{array_of, array_type, binary, compared, unary};
-pub(super) use signature::{Callable, resolve};
+pub(super) use signature::resolve;
 
 use super::plan::Subquery;
 

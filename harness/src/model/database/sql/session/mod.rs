@@ -14,7 +14,7 @@ use super::super::value::{Tuple, Value};
 use super::bind;
 use super::plan::{Body, OutColumn, Plan};
 use super::run::{Run, change_word};
-use super::settings::{Clock, SessionState, Warning};
+use super::settings::{self, Clock, SessionState, Warning};
 use super::syntax::{Control, Statement};
 
 pub(crate) use cache::PlanCache;
@@ -116,45 +116,50 @@ impl SqlSession {
         }
     }
 
+    /// Sets a setting of the session, as a client does when it connects.
+    pub(crate) fn set(&mut self, name: &str, value: &str) -> Result<(), SqlError> {
+        settings::set(&mut self.state, &mut self.session, name, Some(value), false)
+    }
+
     /// Takes in that a statement failed before it ran.
     pub(crate) async fn fail(&mut self) {
         // Rolling back what never ran cannot fail.
         let _ = self.session.end_statement(false).await;
     }
 
-    /// Runs all statements of a text as PostgreSQL's simple protocol does: several are one transaction. Stops at
-    /// the first error.
-    pub(crate) async fn simple(&mut self, sql: &str) -> (Vec<Answer>, Option<SqlError>) {
+    /// Runs all statements of a text as PostgreSQL's simple protocol does: several are one transaction. Each answer
+    /// is handed out with the warnings before it; it stops at the first error.
+    pub(crate) async fn simple(
+        &mut self,
+        sql: &str,
+        mut answered: impl FnMut(Vec<Warning>, Answer),
+    ) -> Result<(), SqlError> {
         let statements = match self.cache.parse(sql) {
             Ok(statements) => statements,
             Err(error) => {
                 self.fail().await;
-                return (Vec::new(), Some(error));
+                return Err(error);
             }
         };
         let several = statements.len() > 1;
-        let mut answers = Vec::with_capacity(statements.len());
         for statement in statements.iter() {
             if several && !self.session.in_block() && needs_block(&statement.statement) {
                 self.begin_implicit();
             }
             match self.run(statement, &[]).await {
-                Ok(answer) => answers.push(answer),
+                Ok(answer) => answered(self.take_warnings(), answer),
                 Err(error) => {
                     if self.implicit_block {
                         self.end_transaction(false);
                     }
-                    return (answers, Some(error));
+                    return Err(error);
                 }
             }
         }
         if self.implicit_block {
-            let ended = self.commit(false).await;
-            if let Err(error) = ended {
-                return (answers, Some(error));
-            }
+            self.commit(false).await?;
         }
-        (answers, None)
+        Ok(())
     }
 
     async fn run(&mut self, parsed: &Parsed, params: &[Value]) -> Result<Answer, SqlError> {

@@ -11,7 +11,7 @@ use sqlparser::dialect::PostgreSqlDialect;
 use sqlparser::parser::Parser;
 use sqlparser::tokenizer::{Token, Tokenizer};
 
-pub(super) use command::{Command, DropKind, LockMode, SettingValue};
+pub(super) use command::{Command, DropKind, SettingValue};
 pub(super) use row_lock::{RowLocks, Strength};
 pub(super) use transaction::{Characteristics, Control};
 
