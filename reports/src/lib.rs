@@ -6,6 +6,7 @@
 
 pub mod checked;
 pub mod document;
+pub mod explored;
 pub mod html;
 pub mod json;
 pub mod junit;

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crosscheck_harness::backend::local::{Doctor, Finding, LocalBackend, Places, Programs, default_root};
+use crosscheck_harness::backend::model::ModelBackend;
 use crosscheck_harness::backend::{Backend, HarnessError};
 use crosscheck_harness::design::{Design, Needs};
 
@@ -52,21 +53,23 @@ pub fn needs_of(designs: &[Arc<dyn Design>]) -> Needs {
 /// What is missing, and what to do about it.
 pub async fn open(choice: Choice, needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
     match choice {
-        Choice::Model => Err(not_yet("model")),
-        Choice::Docker => Err(not_yet("docker")),
+        Choice::Model => Ok(model("asked for")),
+        Choice::Docker => Err(HarnessError::Missing {
+            what: "this Crosscheck has no docker backend yet".to_owned(),
+            advice: "take --backend local".to_owned(),
+        }),
         Choice::Local => local(needs, env, "asked for").await,
-        Choice::Auto => {
-            local(needs, env, "auto: local server processes; the docker and model backends are not there yet")
-                .await
-        }
+        Choice::Auto => match missing(env) {
+            None => {
+                local(needs, env, "auto: the server programs are here; there is no docker backend yet").await
+            }
+            Some(reason) => Ok(model(&format!("auto: real servers cannot be had, as {reason}"))),
+        },
     }
 }
 
-fn not_yet(name: &str) -> HarnessError {
-    HarnessError::Missing {
-        what: format!("this Crosscheck has no {name} backend yet"),
-        advice: "take --backend local".to_owned(),
-    }
+fn model(why: &str) -> Chosen {
+    Chosen { backend: Arc::new(ModelBackend), why: why.to_owned() }
 }
 
 async fn local(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, HarnessError> {

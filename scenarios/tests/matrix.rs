@@ -1,5 +1,5 @@
-//! The ground truth as tests: one a variant, property, fault setting and backend, from the directed
-//! schedules. Stress belongs to `crosscheck matrix`.
+//! The ground truth as tests: one a variant, property, fault setting and backend. On real servers from the
+//! directed schedules, as stress belongs to `crosscheck matrix`; on the model from everything, for several seeds.
 //!
 //! The runs of a variant are made once and shared by its tests. Where servers are missing the tests are
 //! skipped with the reason; `CROSSCHECK_REQUIRE=local` makes them fail.
@@ -22,7 +22,9 @@ use tokio::runtime::Runtime;
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let out = tempfile::tempdir().expect("a directory for the runs can be made");
-    let runs = Arc::new(Runs::new(out.path()));
+    let real = Arc::new(Runs::new(out.path(), Choice::Local, 1));
+    let model: Vec<_> =
+        MODEL_SEEDS.map(|seed| Arc::new(Runs::new(out.path(), Choice::Model, seed))).into_iter().collect();
     let env = |name: &str| std::env::var(name).ok();
     let missing = backends::missing(&env).filter(|_| !required());
     if let Some(reason) = &missing {
@@ -32,20 +34,24 @@ fn main() -> ExitCode {
     for design in design::all() {
         let row = ground_truth::row(&design.id()).expect("every variant has a row");
         for cell in row.cells {
-            let (runs, design) = (runs.clone(), design.clone());
             let faults = if cell.with_faults { "with-faults" } else { "without-faults" };
-            let name = format!("{}::{}::{faults}::local", design.id(), cell.property);
-            let test = Trial::test(name, move || runs.confirm(&design, cell));
-            tests.push(test.with_ignored_flag(missing.is_some()));
+            let name = format!("{}::{}::{faults}", design.id(), cell.property);
+            tests.push(real.test(&name, &design, &cell).with_ignored_flag(missing.is_some()));
+            tests.extend(model.iter().map(|runs| runs.test(&name, &design, &cell)));
         }
     }
     let conclusion = libtest_mimic::run(&arguments, tests);
-    runs.end();
+    real.end();
     conclusion.exit_code()
 }
 
-/// The directed runs of each variant, made when the first of its tests asks for them.
+/// The seeds under which the model goes through the whole matrix.
+const MODEL_SEEDS: [u64; 3] = [1, 2, 3];
+
+/// The runs of each variant, made when the first of its tests asks for them.
 struct Runs {
+    choice: Choice,
+    seed: u64,
     runtime: Runtime,
     trials: Trials,
     state: Mutex<State>,
@@ -58,9 +64,18 @@ struct State {
 }
 
 impl Runs {
-    fn new(out: &std::path::Path) -> Self {
+    fn new(out: &std::path::Path, choice: Choice, seed: u64) -> Self {
         let runtime = Runtime::new().expect("a runtime can be started");
-        Runs { runtime, trials: Trials::new(out), state: Mutex::default() }
+        Runs { choice, seed, runtime, trials: Trials::new(out), state: Mutex::default() }
+    }
+
+    fn test(self: &Arc<Self>, name: &str, design: &Arc<dyn Design>, cell: &Cell) -> Trial {
+        let backend = match self.choice {
+            Choice::Model => format!("model-seed-{}", self.seed),
+            Choice::Local | Choice::Auto | Choice::Docker => "local".to_owned(),
+        };
+        let (runs, design, cell) = (self.clone(), design.clone(), *cell);
+        Trial::test(format!("{name}::{backend}"), move || runs.confirm(&design, cell))
     }
 
     /// Whether the cell came out as the ground truth has it.
@@ -86,14 +101,14 @@ impl Runs {
         let opened = state.backend.get_or_insert_with(|| {
             let needs = backends::needs_of(&design::all());
             let env = |name: &str| std::env::var(name).ok();
-            self.runtime.block_on(backends::open(Choice::Local, needs, &env)).map(|chosen| chosen.backend)
+            self.runtime.block_on(backends::open(self.choice, needs, &env)).map(|chosen| chosen.backend)
         });
         opened.clone()
     }
 
     fn run(&self, design: &Arc<dyn Design>, backend: &dyn Backend) -> Result<MatrixRow, String> {
         let row = ground_truth::row(&design.id()).ok_or("no row")?;
-        let schedules = matrix::schedules(&**design, 1, false);
+        let schedules = matrix::schedules(&**design, self.seed, self.choice == Choice::Model);
         let runs = matrix::run_row(&self.trials, design, backend, &schedules, |_| {});
         let runs = self.runtime.block_on(runs).map_err(|error| error.to_string())?;
         Ok(matrix::judge_row(&row, &runs))

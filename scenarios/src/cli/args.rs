@@ -14,7 +14,7 @@ use super::value::{self, Faults};
 pub(crate) enum BackendChoice {
     /// The best that is here; the output says which and why
     Auto,
-    /// The in-process model (not there yet)
+    /// The in-process model, in virtual time: needs no server
     Model,
     /// Server processes of ours on loopback ports
     Local,

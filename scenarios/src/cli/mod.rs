@@ -11,6 +11,7 @@ mod check;
 mod conform;
 mod doctor;
 mod exit;
+mod explore;
 mod list;
 mod matrix;
 mod output;
@@ -45,6 +46,7 @@ enum Command {
     List(list::Args),
     Matrix(args::MatrixArgs),
     Run(args::RunArgs),
+    Explore(explore::Args),
     Replay(args::ReplayArgs),
     Check(check::Args),
     Conform(conform::Args),
@@ -59,6 +61,7 @@ impl Command {
             Command::List(args) => list::execute(&args),
             Command::Matrix(args) => matrix::execute(&args),
             Command::Run(args) => run::execute(&args),
+            Command::Explore(args) => explore::execute(&args),
             Command::Replay(args) => replay::execute(&args),
             Command::Check(args) => check::execute(args),
             Command::Conform(args) => conform::execute(&args),

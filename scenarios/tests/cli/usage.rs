@@ -6,8 +6,8 @@ use crosscheck_scenarios::design;
 
 use crate::{crosscheck, directory, document};
 
-const COMMANDS: [&str; 9] =
-    ["list", "matrix", "run", "replay", "check", "conform", "report", "doctor", "bench"];
+const COMMANDS: [&str; 10] =
+    ["list", "matrix", "run", "explore", "replay", "check", "conform", "report", "doctor", "bench"];
 
 #[test]
 fn wrong_usage_ends_with_2_and_says_what_is_wrong() {

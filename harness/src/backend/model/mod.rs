@@ -77,9 +77,9 @@ impl Systems {
             }
         }
         Ok(Systems {
-            database: needs.db.then(|| {
-                Arc::new(ModelDatabase::new(footprints.clone())) as Arc<dyn InProcessDatabase>
-            }),
+            database: needs
+                .db
+                .then(|| Arc::new(ModelDatabase::new(footprints.clone())) as Arc<dyn InProcessDatabase>),
             cache: needs.cache.then(|| ModelCache::new(0, footprints.clone())),
             broker,
             footprints,

@@ -1,4 +1,5 @@
 //! The database of the model: PostgreSQL's SQL over an engine whose subject is concurrency.
+#![expect(dead_code, reason = "serializable transactions use the rest")]
 
 pub(crate) mod calendar;
 mod cases;

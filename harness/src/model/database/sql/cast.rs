@@ -62,10 +62,7 @@ pub(super) fn is_free(from: Type, to: Type) -> bool {
     let plain = |kind: Type| matches!(kind, Type::Text | Type::Unknown | Type::Name | Type::Varchar(None));
     from == to
         || plain(to) && from.is_string()
-        || matches!(
-            (from, to),
-            (Type::Int2 | Type::Int4 | Type::Int8, Type::Int8) | (Type::Int2, Type::Int4)
-        )
+        || matches!((from, to), (Type::Int2 | Type::Int4 | Type::Int8, Type::Int8) | (Type::Int2, Type::Int4))
         || matches!((from, to), (Type::Timestamp | Type::Timestamptz, Type::Timestamp | Type::Timestamptz))
         || matches!((from, to), (Type::Numeric(_), Type::Numeric(None)))
 }
@@ -84,9 +81,7 @@ pub(super) fn cast(value: Value, from: Type, to: Type, context: Context) -> Resu
         (Value::Text(text), _) => input::read(&text, to)?,
         (Value::Int(value), Type::Bool) => Value::Bool(value != 0),
         (Value::Int(value), _) if to.is_whole() => input::in_range(value, to)?,
-        (Value::Int(value), Type::Numeric(scale)) => {
-            decimal(Decimal::new(value.into(), 0), scale)?
-        }
+        (Value::Int(value), Type::Numeric(scale)) => decimal(Decimal::new(value.into(), 0), scale)?,
         #[expect(clippy::cast_precision_loss, reason = "the cast rounds, as PostgreSQL's does")]
         (Value::Int(value), Type::Float4 | Type::Float8) => real(value as f64, to),
         (Value::Decimal(value), _) if to.is_whole() => {
@@ -117,8 +112,7 @@ pub(super) fn cast(value: Value, from: Type, to: Type, context: Context) -> Resu
 }
 
 fn decimal(number: Decimal, scale: Option<u8>) -> Result<Value, SqlError> {
-    let overflow =
-        || SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format");
+    let overflow = || SqlError::new(state::NUMERIC_VALUE_OUT_OF_RANGE, "value overflows numeric format");
     input::scaled(number, scale).map(Value::decimal).ok_or_else(overflow)
 }
 

@@ -26,7 +26,8 @@ pub(super) fn schema_of(def: &TableDef) -> Arc<Schema> {
 
 /// The definition that the store keeps.
 pub(super) fn definition(schema: Schema) -> TableDef {
-    let columns = schema.columns.iter().map(|column| Column { name: Arc::clone(&column.name), kind: column.kind });
+    let columns =
+        schema.columns.iter().map(|column| Column { name: Arc::clone(&column.name), kind: column.kind });
     let (name, columns) = (Arc::clone(&schema.name), columns.collect());
     let facts: Facts = Arc::new(schema);
     TableDef { name, columns, facts: Some(facts) }

@@ -271,10 +271,7 @@ mod tests {
     #[test]
     fn what_is_no_value_is_refused_in_postgresqls_words() {
         let message = |text, kind| read(text, kind).map_err(|error| error.message);
-        assert_eq!(
-            message("x", Type::Int4).unwrap_err(),
-            "invalid input syntax for type integer: \"x\""
-        );
+        assert_eq!(message("x", Type::Int4).unwrap_err(), "invalid input syntax for type integer: \"x\"");
         assert_eq!(
             message("70000", Type::Int2).unwrap_err(),
             "value \"70000\" is out of range for type smallint"

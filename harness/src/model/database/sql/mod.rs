@@ -17,6 +17,6 @@ mod settings;
 mod syntax;
 mod system;
 
+pub(crate) use input::read as read_text;
 pub(crate) use session::{Answer, PlanCache, SqlSession};
 pub(crate) use settings::{Clock, Warning};
-pub(crate) use input::read as read_text;

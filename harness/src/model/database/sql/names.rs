@@ -19,9 +19,8 @@ pub(super) fn shared(name: &Ident) -> Arc<str> {
 /// The name of a relation or a function; a schema in front of it has to be `public` or `pg_catalog`.
 pub(super) fn object(name: &ObjectName) -> Result<String, SqlError> {
     let parts = parts(name)?;
-    let (last, schemas) = parts
-        .split_last()
-        .ok_or_else(|| SqlError::new(state::SYNTAX_ERROR, "a name is missing"))?;
+    let (last, schemas) =
+        parts.split_last().ok_or_else(|| SqlError::new(state::SYNTAX_ERROR, "a name is missing"))?;
     match schemas.iter().find(|schema| !matches!(schema.as_str(), "public" | "pg_catalog")) {
         None => Ok(last.clone()),
         Some(schema) => {

@@ -86,9 +86,8 @@ pub(super) fn coerced(
 /// A cast that is written.
 pub(super) fn cast_to(from: Typed, to: Type, params: &Params) -> Result<Typed, SqlError> {
     let kind = from.kind;
-    let expr = coerced(from, to, Context::Explicit, params)?.ok_or_else(|| {
-        SqlError::new("42846", format!("cannot cast type {kind} to {to}"))
-    })?;
+    let expr = coerced(from, to, Context::Explicit, params)?
+        .ok_or_else(|| SqlError::new("42846", format!("cannot cast type {kind} to {to}")))?;
     Ok(Typed::new(expr, to))
 }
 

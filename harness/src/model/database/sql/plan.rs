@@ -149,7 +149,9 @@ pub(super) enum SetKind {
 pub(super) enum TableFunction {
     GenerateSeries,
     Unnest,
-    SlotChanges { consume: bool },
+    SlotChanges {
+        consume: bool,
+    },
     CreateSlot,
     AdvanceSlot,
     ListeningChannels,
@@ -169,8 +171,16 @@ pub(super) enum SystemTable {
 pub(super) enum Access {
     All,
     /// All rows with one of these keys.
-    Keys { index: IndexId, keys: Vec<Vec<Expr>> },
-    Range { index: IndexId, prefix: Vec<Expr>, low: Option<Edge>, high: Option<Edge> },
+    Keys {
+        index: IndexId,
+        keys: Vec<Vec<Expr>>,
+    },
+    Range {
+        index: IndexId,
+        prefix: Vec<Expr>,
+        low: Option<Edge>,
+        high: Option<Edge>,
+    },
 }
 
 /// One side of a range.
@@ -348,5 +358,8 @@ pub(super) struct Conflict {
 pub(super) enum ConflictAction {
     Nothing,
     /// Over the row that is there and, behind it, the row that was to be inserted.
-    Update { set: Vec<Assignment>, filter: Option<Expr> },
+    Update {
+        set: Vec<Assignment>,
+        filter: Option<Expr>,
+    },
 }

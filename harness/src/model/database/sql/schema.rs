@@ -84,7 +84,8 @@ pub(super) struct ForeignKey {
 /// What becomes of rows whose row they refer to goes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Action {
-    NoAction,
+    /// `NO ACTION`: an error at the end of the statement, or of the transaction.
+    Refuse,
     Restrict,
     Cascade,
     SetNull,

@@ -374,7 +374,7 @@ fn milliseconds(value: &str) -> Option<u64> {
 /// In the greatest unit that leaves no rest.
 fn time_text(value_ms: u64) -> String {
     let units = [(86_400_000, "d"), (3_600_000, "h"), (60_000, "min"), (1000, "s")];
-    match units.into_iter().find(|(unit_ms, _)| value_ms > 0 && value_ms % unit_ms == 0) {
+    match units.into_iter().find(|(unit_ms, _)| value_ms > 0 && value_ms.is_multiple_of(*unit_ms)) {
         Some((unit_ms, unit)) => format!("{}{unit}", value_ms / unit_ms),
         None if value_ms == 0 => "0".to_owned(),
         None => format!("{value_ms}ms"),

@@ -76,7 +76,8 @@ fn by_index(
     before: &dyn Fn(usize) -> bool,
 ) -> Option<(u32, Access)> {
     let keys: Vec<Expr> = index.keys.iter().map(|key| shifted(key, start)).collect();
-    let bounds = |key: &Expr| conditions.iter().filter_map(|condition| bound(condition, key, before)).collect();
+    let bounds =
+        |key: &Expr| conditions.iter().filter_map(|condition| bound(condition, key, before)).collect();
     let mut prefix = Vec::new();
     for key in &keys {
         let bounds: Vec<Bound<'_>> = bounds(key);
@@ -125,7 +126,7 @@ fn by_last_key(index: &IndexFacts, prefix: Vec<Expr>, bounds: &[Bound<'_>]) -> O
         return Some((score + 5, Access::Range { index: index.id, prefix, low, high }));
     }
     let keys = vec![prefix];
-    (score > 0).then(|| (score, Access::Keys { index: index.id, keys }))
+    (score > 0).then_some((score, Access::Keys { index: index.id, keys }))
 }
 
 /// What a condition says of a key, in values that are known before the table is read.

@@ -19,13 +19,19 @@ use super::Binder;
 use super::scope::{Named, Scope};
 use super::source::Placed;
 
+/// What an `INSERT` does on a conflict, and what it returns.
+type InsertRest = (Option<Conflict>, Vec<Expr>, Vec<OutColumn>);
+
 impl Binder<'_> {
     pub(super) fn insert(&mut self, insert: &ast::Insert, ctes: Vec<Cte>) -> Result<Change, SqlError> {
         let ast::TableObject::TableName(name) = &insert.table else {
             return Err(SqlError::unknown("INSERT into a function", "INSERT INTO table"));
         };
         if insert.overwrite || insert.partitioned.is_some() || !insert.assignments.is_empty() {
-            return Err(SqlError::unknown("this form of INSERT", "INSERT INTO table (columns) VALUES or query"));
+            return Err(SqlError::unknown(
+                "this form of INSERT",
+                "INSERT INTO table (columns) VALUES or query",
+            ));
         }
         let name = names::object(name)?;
         let (id, schema) = self.table(&name)?;
@@ -48,7 +54,7 @@ impl Binder<'_> {
         id: TableId,
         schema: &Arc<Schema>,
         alias: Arc<str>,
-    ) -> Result<(Option<Conflict>, Vec<Expr>, Vec<OutColumn>), SqlError> {
+    ) -> Result<InsertRest, SqlError> {
         self.scope().add(Named::of_table(alias, schema));
         let conflict = match &insert.on {
             None => None,
@@ -83,7 +89,8 @@ impl Binder<'_> {
             self.scopes.pop();
             return rows.map(InsertSource::Values);
         }
-        let targets: Vec<OutColumn> = columns.iter().map(|column| out_column(&schema.columns[*column])).collect();
+        let targets: Vec<OutColumn> =
+            columns.iter().map(|column| out_column(&schema.columns[*column])).collect();
         let query = self.query(query, Some(&targets))?;
         check_count(query.columns.len(), columns.len())?;
         let mut row: Vec<Expr> = schema.columns.iter().map(default_of).collect();
@@ -176,8 +183,7 @@ impl Binder<'_> {
         };
         let found: Vec<&IndexFacts> = schema.indexes.iter().filter(fits).collect();
         if found.is_empty() {
-            let message =
-                "there is no unique or exclusion constraint matching the ON CONFLICT specification";
+            let message = "there is no unique or exclusion constraint matching the ON CONFLICT specification";
             return Err(SqlError::new(state::INVALID_COLUMN_REFERENCE, message));
         }
         Ok(found)
@@ -189,7 +195,9 @@ impl Binder<'_> {
         }
         let from = match &update.from {
             None => &[][..],
-            Some(ast::UpdateTableFromKind::BeforeSet(from) | ast::UpdateTableFromKind::AfterSet(from)) => from,
+            Some(ast::UpdateTableFromKind::BeforeSet(from) | ast::UpdateTableFromKind::AfterSet(from)) => {
+                from
+            }
         };
         if !update.table.joins.is_empty() {
             return Err(SqlError::unknown("joins of the target of UPDATE", "UPDATE .. SET .. FROM .. WHERE"));

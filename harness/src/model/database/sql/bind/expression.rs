@@ -207,9 +207,8 @@ impl Binder<'_> {
             return Err(SqlError::new(state::SYNTAX_ERROR, "unequal number of entries in row expressions"));
         }
         let pairs = left.iter().zip(right);
-        let parts = pairs.map(|(left, right)| {
-            self.comparison(Comparison::Equal, left, right).map(|typed| typed.expr)
-        });
+        let parts = pairs
+            .map(|(left, right)| self.comparison(Comparison::Equal, left, right).map(|typed| typed.expr));
         Ok(Typed::new(Expr::And(parts.collect::<Result<_, _>>()?), Type::Bool))
     }
 
@@ -299,7 +298,8 @@ impl Binder<'_> {
         };
         let root = self.expression(root)?;
         let Type::Array(element) = root.kind else {
-            let message = format!("cannot subscript type {} because it does not support subscripting", root.kind);
+            let message =
+                format!("cannot subscript type {} because it does not support subscripting", root.kind);
             return Err(SqlError::new(state::DATATYPE_MISMATCH, message));
         };
         let index = self.expression(index)?;

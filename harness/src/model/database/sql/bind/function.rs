@@ -35,11 +35,7 @@ impl Binder<'_> {
         self.call(&name, &args)
     }
 
-    fn plain_arguments(
-        &self,
-        name: &str,
-        function: &ast::Function,
-    ) -> Result<Vec<ast::Expr>, SqlError> {
+    fn plain_arguments(&self, name: &str, function: &ast::Function) -> Result<Vec<ast::Expr>, SqlError> {
         let list = match &function.args {
             ast::FunctionArguments::List(list) => list,
             _ => return Ok(Vec::new()),
@@ -110,12 +106,7 @@ impl Binder<'_> {
     }
 
     /// A function of rows in the select list: its rows are joined to those of the query.
-    fn series(
-        &mut self,
-        name: &str,
-        function: TableFunction,
-        args: &[ast::Expr],
-    ) -> Result<Typed, SqlError> {
+    fn series(&mut self, name: &str, function: TableFunction, args: &[ast::Expr]) -> Result<Typed, SqlError> {
         let (args, columns) = self.table_function(name, function, args)?;
         let scope = self.scope();
         if scope.clause.is_some() || scope.series.is_some() {
@@ -177,5 +168,6 @@ fn cardinality(name: &str, args: Vec<Typed>) -> Result<Typed, SqlError> {
 }
 
 fn two(name: &str, args: Vec<Typed>) -> Result<[Typed; 2], SqlError> {
-    args.try_into().map_err(|_| SqlError::new(state::UNDEFINED_FUNCTION, format!("{name} takes two arguments")))
+    args.try_into()
+        .map_err(|_| SqlError::new(state::UNDEFINED_FUNCTION, format!("{name} takes two arguments")))
 }

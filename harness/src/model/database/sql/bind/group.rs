@@ -145,8 +145,13 @@ impl Binder<'_> {
         let mut firsts: Vec<usize> = Vec::new();
         let mut having = std::mem::take(&mut group.having);
         for expr in having.iter_mut().chain(outputs.iter_mut().map(|expr| &mut **expr)) {
-            let mut regroup =
-                Regroup { keys: &group.keys, calls, determined: &determined, firsts: &mut firsts, binder: self };
+            let mut regroup = Regroup {
+                keys: &group.keys,
+                calls,
+                determined: &determined,
+                firsts: &mut firsts,
+                binder: self,
+            };
             regroup.expr(expr)?;
         }
         group.having = having;

@@ -5,10 +5,12 @@ mod change;
 mod expression;
 mod function;
 mod group;
+mod output;
 mod query;
 mod scope;
 mod source;
 mod subquery;
+mod tail;
 mod types;
 
 use std::sync::Arc;
@@ -99,11 +101,7 @@ pub(super) fn over_table(
 }
 
 /// An expression over no table: a default, an argument of `EXECUTE`.
-pub(super) fn over_nothing(
-    expr: &ast::Expr,
-    kind: Type,
-    catalog: &dyn Catalog,
-) -> Result<Expr, SqlError> {
+pub(super) fn over_nothing(expr: &ast::Expr, kind: Type, catalog: &dyn Catalog) -> Result<Expr, SqlError> {
     let params = Params::default();
     let mut binder = Binder::new(catalog, &params);
     binder.scopes.push(Scope::default());

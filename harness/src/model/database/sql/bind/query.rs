@@ -23,9 +23,9 @@ pub(super) type Targets<'t> = Option<&'t [OutColumn]>;
 /// What stands behind the body of a query.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Tail<'q> {
-    order: Option<&'q ast::OrderBy>,
-    limit: Option<&'q ast::LimitClause>,
-    fetch: Option<&'q ast::Fetch>,
+    pub(super) order: Option<&'q ast::OrderBy>,
+    pub(super) limit: Option<&'q ast::LimitClause>,
+    pub(super) fetch: Option<&'q ast::Fetch>,
     pub(super) locks: &'q [ast::LockClause],
 }
 
@@ -75,7 +75,9 @@ impl Binder<'_> {
                 self.pop_scope();
                 bound
             }
-            other => Err(SqlError::unknown(format!("the query {other}"), "SELECT, VALUES, UNION and their kin")),
+            other => {
+                Err(SqlError::unknown(format!("the query {other}"), "SELECT, VALUES, UNION and their kin"))
+            }
         }
     }
 
@@ -97,7 +99,8 @@ impl Binder<'_> {
         targets: Targets<'_>,
     ) -> Result<Query, SqlError> {
         if !tail.locks.is_empty() && !matches!(body, ast::SetExpr::Query(_)) {
-            let what = if matches!(body, ast::SetExpr::Values(_)) { "VALUES" } else { "UNION/INTERSECT/EXCEPT" };
+            let what =
+                if matches!(body, ast::SetExpr::Values(_)) { "VALUES" } else { "UNION/INTERSECT/EXCEPT" };
             let message = format!("FOR UPDATE is not allowed with {what}");
             return Err(SqlError::new(state::FEATURE_NOT_SUPPORTED, message));
         }
@@ -119,7 +122,14 @@ impl Binder<'_> {
             merged: false,
         });
         let alias = "*".into();
-        let named = Named { alias, start: 0, columns: named.collect(), primary_key: None, scalar: false, partial: false };
+        let named = Named {
+            alias,
+            start: 0,
+            columns: named.collect(),
+            primary_key: None,
+            scalar: false,
+            partial: false,
+        };
         self.scope().add(named);
         let placed = Placed::first(kind, columns.len());
         let outputs = columns.iter().enumerate().map(|(number, column)| {
@@ -156,9 +166,9 @@ impl Binder<'_> {
             let target = targets.and_then(|targets| targets.get(number));
             let (exprs, kind) = match target {
                 Some(target) => {
-                    let taken = column.into_iter().map(|value| {
-                        assigned(value, &target.name, target.kind, self.params)
-                    });
+                    let taken = column
+                        .into_iter()
+                        .map(|value| assigned(value, &target.name, target.kind, self.params));
                     (taken.collect::<Result<Vec<_>, _>>()?, target.kind)
                 }
                 None => in_common(column, "VALUES", self.params)?,
@@ -255,7 +265,9 @@ impl Binder<'_> {
             (select.exclude.is_some(), "EXCLUDE"),
         ];
         match unknown.into_iter().find(|(there, _)| *there) {
-            Some((_, clause)) => Err(SqlError::unknown(clause, "FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT")),
+            Some((_, clause)) => {
+                Err(SqlError::unknown(clause, "FROM, WHERE, GROUP BY, HAVING, ORDER BY, LIMIT"))
+            }
             None => Ok(()),
         }
     }
@@ -265,7 +277,7 @@ impl Binder<'_> {
         for item in items {
             match item {
                 ast::SelectItem::UnnamedExpr(expr) => {
-                    let name = super::source::output_name(expr).into();
+                    let name = super::output::output_name(expr).into();
                     outputs.push((self.expression(expr)?, name));
                 }
                 ast::SelectItem::ExprWithAlias { expr, alias } => {
@@ -353,7 +365,7 @@ impl Binder<'_> {
     }
 
     /// The output that a key of `ORDER BY` or `GROUP BY` names, by its number or its name.
-    fn output(
+    pub(super) fn output(
         &mut self,
         expr: &ast::Expr,
         outputs: &[(Typed, Arc<str>)],
@@ -415,7 +427,8 @@ impl Binder<'_> {
         } else {
             None
         };
-        if matches!(distinct, Some(Distinct::All)) && order.iter().any(|key| !projection.contains(&key.expr)) {
+        if matches!(distinct, Some(Distinct::All)) && order.iter().any(|key| !projection.contains(&key.expr))
+        {
             let message = "for SELECT DISTINCT, ORDER BY expressions must appear in select list";
             return Err(SqlError::new(state::INVALID_COLUMN_REFERENCE, message));
         }
@@ -447,72 +460,6 @@ impl Binder<'_> {
             columns.push(OutColumn { name, kind });
         }
         Ok((projection, columns))
-    }
-
-    fn order_by(
-        &mut self,
-        order: Option<&ast::OrderBy>,
-        outputs: &[(Typed, Arc<str>)],
-    ) -> Result<Vec<SortKey>, SqlError> {
-        let Some(order) = order else { return Ok(Vec::new()) };
-        let ast::OrderByKind::Expressions(keys) = &order.kind else {
-            return Err(SqlError::unknown("ORDER BY ALL", "ORDER BY expression, .."));
-        };
-        let keys = keys.iter().map(|key| {
-            let typed = match self.output(&key.expr, outputs, "ORDER BY")? {
-                Some(output) => output,
-                None => self.expression(&key.expr)?,
-            };
-            let typed = text_if_unknown(typed, self.params)?;
-            Ok(sort_key(typed.expr, &key.options))
-        });
-        keys.collect()
-    }
-
-    fn distinct(&mut self, distinct: Option<&ast::Distinct>) -> Result<Option<Distinct>, SqlError> {
-        Ok(match distinct {
-            None | Some(ast::Distinct::All) => None,
-            Some(ast::Distinct::Distinct) => Some(Distinct::All),
-            Some(ast::Distinct::On(exprs)) => {
-                let keys = exprs.iter().map(|expr| self.expression(expr).map(|typed| typed.expr));
-                Some(Distinct::On(keys.collect::<Result<_, _>>()?))
-            }
-        })
-    }
-
-    fn limits(&mut self, tail: Tail<'_>) -> Result<(Option<Expr>, Option<Expr>), SqlError> {
-        let (mut limit, mut offset) = match tail.limit {
-            None => (None, None),
-            Some(ast::LimitClause::LimitOffset { limit, offset, limit_by }) if limit_by.is_empty() => {
-                (limit.as_ref(), offset.as_ref().map(|offset| &offset.value))
-            }
-            Some(other) => return Err(SqlError::unknown(format!("{other}"), "LIMIT and OFFSET")),
-        };
-        if let Some(fetch) = tail.fetch {
-            if fetch.with_ties || fetch.percent {
-                return Err(SqlError::unknown(format!("{fetch}"), "FETCH FIRST n ROWS ONLY"));
-            }
-            limit = fetch.quantity.as_ref();
-        }
-        let (limit, offset) = (limit.take(), offset.take());
-        Ok((self.limit(limit, "LIMIT")?, self.limit(offset, "OFFSET")?))
-    }
-
-    fn limit(&mut self, expr: Option<&ast::Expr>, clause: &str) -> Result<Option<Expr>, SqlError> {
-        let Some(expr) = expr else { return Ok(None) };
-        if matches!(expr, ast::Expr::Identifier(ident) if ident.value.eq_ignore_ascii_case("all")) {
-            return Ok(None);
-        }
-        self.scopes.push(Scope { clause: Some("LIMIT"), ..Scope::default() });
-        let bound = self.expression(expr);
-        let reach = self.scope().reach;
-        self.scopes.pop();
-        let bound = bound?;
-        if reach > 0 {
-            let message = format!("argument of {clause} must not contain variables");
-            return Err(SqlError::new(state::INVALID_COLUMN_REFERENCE, message));
-        }
-        Ok(Some(assigned(bound, clause, Type::Int8, self.params)?))
     }
 
     /// The names that `WITH` gives, with what they stand for.

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 use super::super::super::error::{SqlError, state};
-use super::super::super::types::Type;
 use super::super::super::store::LockMode;
+use super::super::super::types::Type;
 use super::super::cast::Context;
 use super::super::expression::{Comparison, Expr, Typed, compared};
 use super::super::params::{coerced, condition};
@@ -34,12 +34,7 @@ impl Placed {
     }
 
     /// A table under a name.
-    pub(super) fn table(
-        table: super::TableId,
-        schema: &Arc<Schema>,
-        alias: Arc<str>,
-        start: usize,
-    ) -> Self {
+    pub(super) fn table(table: super::TableId, schema: &Arc<Schema>, alias: Arc<str>, start: usize) -> Self {
         let kind = SourceKind::Table { table, name: Arc::clone(&schema.name), access: Access::All };
         let width = schema.columns.len();
         Placed { kind, start, width, on: None, schema: Some(Arc::clone(schema)), alias }
@@ -128,7 +123,8 @@ impl Binder<'_> {
     /// The column of the left side stands for both from now on.
     fn using(&mut self, name: &str) -> Result<Expr, SqlError> {
         let missing = |side: &str| {
-            let message = format!("column \"{name}\" specified in USING clause does not exist in {side} table");
+            let message =
+                format!("column \"{name}\" specified in USING clause does not exist in {side} table");
             SqlError::new(state::UNDEFINED_COLUMN, message)
         };
         let scope = self.scope();
@@ -287,7 +283,14 @@ impl Binder<'_> {
         });
         let mut columns: Vec<NamedColumn> = columns.collect();
         renamed(&mut columns, alias)?;
-        self.add(Named { alias: Arc::clone(shown), start: 0, columns, primary_key: None, scalar, partial: false })
+        self.add(Named {
+            alias: Arc::clone(shown),
+            start: 0,
+            columns,
+            primary_key: None,
+            scalar,
+            partial: false,
+        })
     }
 
     fn add(&mut self, named: Named) -> Result<(), SqlError> {
@@ -340,9 +343,10 @@ impl Binder<'_> {
         if types.len() != args.len() {
             return Err(unknown());
         }
-        let taken = args.into_iter().zip(types).map(|(arg, to)| {
-            coerced(arg, to, Context::Implicit, self.params)?.ok_or_else(unknown)
-        });
+        let taken = args
+            .into_iter()
+            .zip(types)
+            .map(|(arg, to)| coerced(arg, to, Context::Implicit, self.params)?.ok_or_else(unknown));
         Ok((taken.collect::<Result<_, _>>()?, columns))
     }
 
@@ -467,62 +471,4 @@ pub(super) fn function_width(function: TableFunction) -> usize {
         TableFunction::CreateSlot | TableFunction::AdvanceSlot => 2,
         TableFunction::SlotChanges { .. } => 3,
     }
-}
-
-/// The name that an output has if none is given (`FigureColname`).
-pub(super) fn output_name(expr: &ast::Expr) -> String {
-    named_output(expr).map_or_else(|| "?column?".to_owned(), |(name, _)| name)
-}
-
-/// The name, and whether it is more than the name of a type.
-fn named_output(expr: &ast::Expr) -> Option<(String, bool)> {
-    use ast::Expr as E;
-    let strong = |name: &str| Some((name.to_owned(), true));
-    match expr {
-        E::Identifier(ident) => Some((names::ident(ident), true)),
-        E::CompoundIdentifier(parts) => parts.last().map(|last| (names::ident(last), true)),
-        E::Function(function) => names::parts(&function.name).ok()?.pop().map(|name| (name, true)),
-        E::Nested(inner) => named_output(inner),
-        E::Cast { expr, data_type, .. } => match named_output(expr) {
-            Some((name, true)) => Some((name, true)),
-            _ => super::data_type(data_type).ok().map(|kind| (type_name(kind).to_owned(), false)),
-        },
-        E::TypedString(typed) => {
-            super::data_type(&typed.data_type).ok().map(|kind| (type_name(kind).to_owned(), false))
-        }
-        E::Interval(_) => Some(("interval".to_owned(), false)),
-        E::Value(value) => {
-            matches!(value.value, ast::Value::Boolean(_)).then(|| ("bool".to_owned(), false))
-        }
-        E::Case { else_result, .. } => match else_result.as_deref().and_then(named_output) {
-            Some((name, true)) => Some((name, true)),
-            _ => Some(("case".to_owned(), false)),
-        },
-        E::Exists { .. } => strong("exists"),
-        E::Array(_) => strong("array"),
-        E::Substring { .. } => strong("substring"),
-        E::Position { .. } => strong("position"),
-        E::Extract { .. } => strong("extract"),
-        E::Trim { trim_where, .. } => strong(match trim_where {
-            None | Some(ast::TrimWhereField::Both) => "btrim",
-            Some(ast::TrimWhereField::Leading) => "ltrim",
-            Some(ast::TrimWhereField::Trailing) => "rtrim",
-        }),
-        E::Ceil { .. } => strong("ceil"),
-        E::Floor { .. } => strong("floor"),
-        E::CompoundFieldAccess { root, .. } => named_output(root),
-        E::Subquery(query) => match &*query.body {
-            ast::SetExpr::Select(select) => match select.projection.first()? {
-                ast::SelectItem::UnnamedExpr(expr) => named_output(expr),
-                ast::SelectItem::ExprWithAlias { alias, .. } => Some((names::ident(alias), true)),
-                _ => None,
-            },
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-fn type_name(kind: Type) -> &'static str {
-    if let Type::Array(element) = kind { element.short_name() } else { kind.short_name() }
 }

@@ -27,9 +27,9 @@ pub(in super::super) fn data_type(written: &DataType) -> Result<Type, SqlError> 
         }
         DataType::Numeric(info) | DataType::Decimal(info) | DataType::Dec(info) => numeric(info)?,
         DataType::Text => Type::Text,
-        DataType::Varchar(length)
-        | DataType::CharacterVarying(length)
-        | DataType::CharVarying(length) => Type::Varchar(limit(length.as_ref()).ok_or_else(unknown)?),
+        DataType::Varchar(length) | DataType::CharacterVarying(length) | DataType::CharVarying(length) => {
+            Type::Varchar(limit(length.as_ref()).ok_or_else(unknown)?)
+        }
         DataType::Char(length) | DataType::Character(length) => {
             Type::Char(limit(length.as_ref()).ok_or_else(unknown)?.unwrap_or(1))
         }

@@ -46,7 +46,9 @@ impl SqlSession {
             Op::AddColumn { if_not_exists, column_def, .. } => {
                 self.add_column(id, schema, column_def, *if_not_exists).await
             }
-            Op::AlterColumn { column_name, op } => self.alter_column(id, schema, &names::ident(column_name), op),
+            Op::AlterColumn { column_name, op } => {
+                self.alter_column(id, schema, &names::ident(column_name), op)
+            }
             Op::DropConstraint { if_exists, name, drop_behavior } => {
                 let cascade = matches!(drop_behavior, Some(ast::DropBehavior::Cascade));
                 self.drop_constraint(id, schema, &names::ident(name), *if_exists, cascade).await
@@ -83,12 +85,13 @@ impl SqlSession {
     ) -> Result<(), SqlError> {
         let mut wanted = Vec::new();
         let name = Arc::clone(&schema.name);
-        let column =
-            super::column::read(&name, schema.columns.len(), written, &mut wanted, &self.session)?;
+        let column = super::column::read(&name, schema.columns.len(), written, &mut wanted, &self.session)?;
         if schema.position(&column.facts.name).is_some() {
             if if_not_exists {
-                let notice =
-                    format!("column \"{}\" of relation \"{name}\" already exists, skipping", column.facts.name);
+                let notice = format!(
+                    "column \"{}\" of relation \"{name}\" already exists, skipping",
+                    column.facts.name
+                );
                 self.state.notice(notice);
                 return Ok(());
             }

@@ -85,19 +85,29 @@ impl Column {
                 super::constraint::refuse_nulls(unique)?;
                 wanted.push(Wanted::key(name, vec![number], false));
             }
-            O::Check(check) => wanted.push(Wanted::check(name.or_else(|| check.name.as_ref().map(names::shared)), &check.expr)),
+            O::Check(check) => wanted
+                .push(Wanted::check(name.or_else(|| check.name.as_ref().map(names::shared)), &check.expr)),
             O::ForeignKey(key) => {
                 let mut key = key.clone();
                 key.columns = Vec::new();
                 wanted.push(Wanted::Foreign { name, columns: vec![number], key: Box::new(key) });
             }
             O::Generated { generated_as, sequence_options, generation_expr, .. } => {
-                self.generated(table, *generated_as, sequence_options.as_deref(), generation_expr.as_ref(), wanted)?;
+                self.generated(
+                    table,
+                    *generated_as,
+                    sequence_options.as_deref(),
+                    generation_expr.as_ref(),
+                    wanted,
+                )?;
             }
             O::Collation(collation) => {
                 let name = names::object(collation)?;
                 if name != "C" && name != "default" {
-                    return Err(SqlError::unknown(format!("the collation {name}"), "C: texts compare by bytes"));
+                    return Err(SqlError::unknown(
+                        format!("the collation {name}"),
+                        "C: texts compare by bytes",
+                    ));
                 }
             }
             other => {
@@ -119,7 +129,10 @@ impl Column {
         wanted: &mut Vec<Wanted>,
     ) -> Result<(), SqlError> {
         if let Some(expr) = expr {
-            wanted.push(Wanted::Generated { column: Arc::clone(&self.facts.name), expr: Box::new(expr.clone()) });
+            wanted.push(Wanted::Generated {
+                column: Arc::clone(&self.facts.name),
+                expr: Box::new(expr.clone()),
+            });
             return Ok(());
         }
         self.facts.not_null = true;
@@ -139,7 +152,10 @@ impl Column {
         let name: Arc<str> = format!("{table}_{}_seq", self.facts.name).into();
         let kind = self.facts.kind;
         let def = super::sequence::with_options(Arc::clone(&name), kind, options.unwrap_or_default())?;
-        let next = Expr::Waiting(WaitFunction::NextValue, [Expr::Const(Value::Text(Arc::from(quoted(&name))))].into());
+        let next = Expr::Waiting(
+            WaitFunction::NextValue,
+            [Expr::Const(Value::Text(Arc::from(quoted(&name))))].into(),
+        );
         self.facts.default = Some(next);
         self.facts.sequence = Some(name);
         self.sequence = Some(def);

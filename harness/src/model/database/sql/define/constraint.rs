@@ -99,7 +99,8 @@ impl SqlSession {
             }
             self.check_not_null(id, schema, &columns)?;
         }
-        let suffix = if primary { "pkey".to_owned() } else { format!("{}_key", column_names(schema, &columns)) };
+        let suffix =
+            if primary { "pkey".to_owned() } else { format!("{}_key", column_names(schema, &columns)) };
         let name = name.unwrap_or_else(|| free_name(schema, format!("{}_{suffix}", schema.name)));
         let key = IndexKey::Columns(columns.clone().into());
         let def = IndexDef { name: Arc::clone(&name), key, unique: true, primary, identifies: true };
@@ -154,8 +155,10 @@ impl SqlSession {
         let snapshot = self.session.latest_snapshot();
         for row in self.session.scan(&snapshot, id, &Access::All)? {
             if bound.eval(&Rows::of(&row.tuple, &[]), &mut NoSession)? == Value::Bool(false) {
-                let message =
-                    format!("check constraint \"{name}\" of relation \"{}\" is violated by some row", schema.name);
+                let message = format!(
+                    "check constraint \"{name}\" of relation \"{}\" is violated by some row",
+                    schema.name
+                );
                 return Err(SqlError::new(state::CHECK_VIOLATION, message));
             }
         }
@@ -252,12 +255,7 @@ impl SqlSession {
     }
 }
 
-fn check_key(
-    to_columns: &[usize],
-    columns: &[usize],
-    to: &Schema,
-    from: &Schema,
-) -> Result<(), SqlError> {
+fn check_key(to_columns: &[usize], columns: &[usize], to: &Schema, from: &Schema) -> Result<(), SqlError> {
     if to_columns.len() != columns.len() {
         let message = "number of referencing and referenced columns for foreign key disagree";
         return Err(SqlError::new("42830", message));
@@ -274,7 +272,15 @@ fn check_key(
             format!("there is no unique constraint matching given keys for referenced table \"{}\"", to.name);
         return Err(SqlError::new("42830", message));
     }
-    let class = |kind: Type| if kind.is_integer() { Type::Int8 } else if kind.is_string() { Type::Text } else { kind.base() };
+    let class = |kind: Type| {
+        if kind.is_integer() {
+            Type::Int8
+        } else if kind.is_string() {
+            Type::Text
+        } else {
+            kind.base()
+        }
+    };
     let mut pairs = columns.iter().zip(to_columns);
     if pairs.any(|(one, two)| class(from.columns[*one].kind) != class(to.columns[*two].kind)) {
         return Err(SqlError::unknown("foreign keys between these types", "columns of the same type"));
@@ -305,7 +311,7 @@ fn deferral(written: Option<&ast::ConstraintCharacteristics>) -> (bool, bool) {
 
 fn action(written: Option<&ast::ReferentialAction>) -> Action {
     match written {
-        None | Some(ast::ReferentialAction::NoAction) => Action::NoAction,
+        None | Some(ast::ReferentialAction::NoAction) => Action::Refuse,
         Some(ast::ReferentialAction::Restrict) => Action::Restrict,
         Some(ast::ReferentialAction::Cascade) => Action::Cascade,
         Some(ast::ReferentialAction::SetNull) => Action::SetNull,

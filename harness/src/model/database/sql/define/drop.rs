@@ -37,7 +37,8 @@ impl SqlSession {
                 continue;
             }
             if !if_exists {
-                let code = if kind == DropKind::Index { state::UNDEFINED_OBJECT } else { state::UNDEFINED_TABLE };
+                let code =
+                    if kind == DropKind::Index { state::UNDEFINED_OBJECT } else { state::UNDEFINED_TABLE };
                 return Err(SqlError::new(code, format!("{what} \"{name}\" does not exist")));
             }
             self.state.notice(format!("{what} \"{name}\" does not exist, skipping"));

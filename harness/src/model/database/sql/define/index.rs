@@ -32,9 +32,7 @@ impl SqlSession {
         };
         let name = match &create.name {
             Some(name) => names::object(name)?.into(),
-            None => {
-                super::constraint::free_name(&schema, format!("{}_{}_idx", schema.name, shown.join("_")))
-            }
+            None => super::constraint::free_name(&schema, format!("{}_{}_idx", schema.name, shown.join("_"))),
         };
         if schema.indexes.iter().any(|index| index.name == name) {
             if create.if_not_exists {
@@ -47,7 +45,8 @@ impl SqlSession {
         let unique = create.unique;
         let plain = keys.iter().all(|key| matches!(key, Expr::Column(_))) && predicate.is_empty();
         let key = index_key(&keys, &predicate, &shown);
-        let def = IndexDef { name: Arc::clone(&name), key, unique, primary: false, identifies: unique && plain };
+        let def =
+            IndexDef { name: Arc::clone(&name), key, unique, primary: false, identifies: unique && plain };
         let index = self.session.create_index(id, def)?;
         let primary = false;
         let facts = IndexFacts { id: index, name, keys, unique, primary, predicate, constraint: false };

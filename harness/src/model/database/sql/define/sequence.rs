@@ -84,7 +84,8 @@ pub(super) fn with_options(
 }
 
 fn number(expr: &ast::Expr) -> Result<i64, SqlError> {
-    expr.to_string().trim_start_matches('+').parse().map_err(|_| {
-        SqlError::unknown(format!("the number {expr} of a sequence"), "whole numbers")
-    })
+    expr.to_string()
+        .trim_start_matches('+')
+        .parse()
+        .map_err(|_| SqlError::unknown(format!("the number {expr} of a sequence"), "whole numbers"))
 }

@@ -152,7 +152,9 @@ fn refuse_unknown_options(options: &ast::CreateTableOptions) -> Result<(), SqlEr
     let list = match options {
         ast::CreateTableOptions::None => return Ok(()),
         ast::CreateTableOptions::With(list) => list,
-        other => return Err(SqlError::unknown(format!("the table options {other}"), "WITH (fillfactor = ..)")),
+        other => {
+            return Err(SqlError::unknown(format!("the table options {other}"), "WITH (fillfactor = ..)"));
+        }
     };
     for option in list {
         let known = match option {

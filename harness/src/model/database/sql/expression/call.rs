@@ -18,8 +18,13 @@ pub(in super::super) enum Session {
     TerminateBackend,
     Notify,
     /// Of session level (false) or of the transaction.
-    TryAdvisoryLock { transaction: bool, shared: bool },
-    AdvisoryUnlock { shared: bool },
+    TryAdvisoryLock {
+        transaction: bool,
+        shared: bool,
+    },
+    AdvisoryUnlock {
+        shared: bool,
+    },
     AdvisoryUnlockAll,
     CurrentLsn,
     InsertLsn,
@@ -42,7 +47,10 @@ pub(in super::super) enum Session {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Waiting {
     Sleep,
-    AdvisoryLock { transaction: bool, shared: bool },
+    AdvisoryLock {
+        transaction: bool,
+        shared: bool,
+    },
     NextValue,
     /// With or without `is_called`.
     SetValue,

@@ -70,27 +70,44 @@ pub(in super::super) enum Arithmetic {
 /// A function whose result depends on its arguments alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(in super::super) enum Function {
-    Cast { from: Type, to: Type, context: Context },
+    Cast {
+        from: Type,
+        to: Type,
+        context: Context,
+    },
     Compare(Comparison),
     /// `IS [NOT] DISTINCT FROM`.
-    Distinct { negated: bool },
-    IsNull { negated: bool },
+    Distinct {
+        negated: bool,
+    },
+    IsNull {
+        negated: bool,
+    },
     /// `IS [NOT] TRUE`, `FALSE`, and `UNKNOWN` (none).
-    Is { truth: Option<bool>, negated: bool },
+    Is {
+        truth: Option<bool>,
+        negated: bool,
+    },
     Not,
     /// Numbers of one type, with a result of it.
     Arithmetic(Arithmetic, Type),
     Negate(Type),
     Absolute(Type),
     /// Dates and times: the second argument is added so many times.
-    Shift { sign: i64, unit_us: i64 },
+    Shift {
+        sign: i64,
+        unit_us: i64,
+    },
     /// The difference of two of the same kind.
     Difference,
     /// A date or timestamp as the other.
     LsnDifference,
     Concat,
     ArrayConcat,
-    Like { insensitive: bool, negated: bool },
+    Like {
+        insensitive: bool,
+        negated: bool,
+    },
     /// The left side compared with any element, or with all.
     Any(Comparison),
     All(Comparison),
@@ -103,7 +120,9 @@ pub(in super::super) enum Function {
     Cardinality,
     /// The element at a place, counted from 1.
     Element,
-    JsonMember { as_text: bool },
+    JsonMember {
+        as_text: bool,
+    },
     SnapshotXmin,
     SnapshotXmax,
     DateTrunc,
@@ -151,9 +170,7 @@ impl Function {
             }
             (Function::Not, [Value::Bool(one)]) => Value::Bool(!one),
             (Function::Arithmetic(operation, kind), [one, two]) => arithmetic(operation, kind, one, two)?,
-            (Function::Negate(kind), [one]) => {
-                arithmetic(Arithmetic::Subtract, kind, &zero(kind), one)?
-            }
+            (Function::Negate(kind), [one]) => arithmetic(Arithmetic::Subtract, kind, &zero(kind), one)?,
             (Function::Absolute(kind), [one]) if *one < zero(kind) => {
                 arithmetic(Arithmetic::Subtract, kind, &zero(kind), one)?
             }

@@ -12,9 +12,9 @@ use super::super::value::Value;
 
 pub(super) use call::{Session as SessionFunction, Waiting as WaitFunction};
 pub(super) use function::{Comparison, Function};
-pub(super) use text::TextFunction;
 pub(super) use operator::{array_of, array_type, binary, compared, unary};
 pub(super) use signature::resolve;
+pub(super) use text::TextFunction;
 
 use super::plan::Subquery;
 
@@ -27,12 +27,18 @@ pub(super) enum Expr {
     /// A column of the row at hand.
     Column(usize),
     /// A column of the row of a query around this one; `depth` 1 is the next one.
-    Outer { depth: usize, column: usize },
+    Outer {
+        depth: usize,
+        column: usize,
+    },
     Apply(Function, Box<[Expr]>),
     And(Box<[Expr]>),
     Or(Box<[Expr]>),
     /// The first arm whose condition is true.
-    Case { arms: Box<[(Expr, Expr)]>, otherwise: Box<Expr> },
+    Case {
+        arms: Box<[(Expr, Expr)]>,
+        otherwise: Box<Expr>,
+    },
     Coalesce(Box<[Expr]>),
     Array(Box<[Expr]>),
     /// A function that looks at the session or changes something.
@@ -166,7 +172,8 @@ impl Expr {
             | Expr::Array(parts)
             | Expr::Session(_, parts) => parts.iter().any(Expr::waits),
             Expr::Case { arms, otherwise } => {
-                otherwise.waits() || arms.iter().any(|(condition, result)| condition.waits() || result.waits())
+                otherwise.waits()
+                    || arms.iter().any(|(condition, result)| condition.waits() || result.waits())
             }
         }
     }
@@ -240,10 +247,7 @@ fn evaluated(parts: &[Expr], rows: &Rows<'_>, host: &mut dyn Host) -> Result<Vec
 
 /// Three-valued conjunction (`decisive` false) or disjunction (true): the decisive value decides at once, null
 /// is the result where nothing decided and something was unknown.
-fn all(
-    values: impl Iterator<Item = Result<Value, SqlError>>,
-    decisive: bool,
-) -> Result<Value, SqlError> {
+fn all(values: impl Iterator<Item = Result<Value, SqlError>>, decisive: bool) -> Result<Value, SqlError> {
     let mut unknown = false;
     for value in values {
         match value? {

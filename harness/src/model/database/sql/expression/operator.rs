@@ -103,7 +103,13 @@ pub(in super::super) fn array_of(
     let none = || does_not_exist(one, comparison.sign(), two);
     let inner = match two {
         Type::Array(inner) => *inner,
-        Type::Unknown => if one == Type::Unknown { Type::Text } else { one },
+        Type::Unknown => {
+            if one == Type::Unknown {
+                Type::Text
+            } else {
+                one
+            }
+        }
         _ => {
             let message = "op ANY/ALL (array) requires array on right side";
             return Err(SqlError::new(state::WRONG_OBJECT_TYPE, message));
@@ -211,9 +217,7 @@ fn temporal(
         (Type::Timestamp, Type::Timestamp) | (Type::Timestamptz, Type::Timestamptz) if sign < 0 => {
             (Function::Difference, one, two, Type::Interval)
         }
-        (Type::PgLsn, Type::PgLsn) if sign < 0 => {
-            (Function::LsnDifference, one, two, Type::Numeric(None))
-        }
+        (Type::PgLsn, Type::PgLsn) if sign < 0 => (Function::LsnDifference, one, two, Type::Numeric(None)),
         _ => return Ok(None),
     };
     let left = coerced(left, left_kind, Context::Implicit, params)?;
@@ -279,11 +283,7 @@ fn json_member(as_text: bool, left: Typed, right: Typed, params: &Params) -> Res
 }
 
 /// `NOT`, `-`, `+`.
-pub(in super::super) fn unary(
-    op: UnaryOperator,
-    operand: Typed,
-    params: &Params,
-) -> Result<Typed, SqlError> {
+pub(in super::super) fn unary(op: UnaryOperator, operand: Typed, params: &Params) -> Result<Typed, SqlError> {
     let kind = operand.kind;
     match op {
         UnaryOperator::Not => {

@@ -174,11 +174,14 @@ pub(in super::super) fn resolve(name: &str, args: Vec<Typed>, params: &Params) -
     let named = SIGNATURES.iter().filter(|signature| signature.0 == name);
     let fits = |signature: &&Signature| {
         signature.1.len() == args.len()
-            && signature.1.iter().zip(&args).all(|(to, arg)| {
-                cast::context(arg.kind, *to) == Some(Context::Implicit)
-            })
+            && signature
+                .1
+                .iter()
+                .zip(&args)
+                .all(|(to, arg)| cast::context(arg.kind, *to) == Some(Context::Implicit))
     };
-    let exact = |signature: &&Signature| signature.1.iter().zip(&args).all(|(to, arg)| *to == arg.kind.base());
+    let exact =
+        |signature: &&Signature| signature.1.iter().zip(&args).all(|(to, arg)| *to == arg.kind.base());
     let candidates: Vec<&Signature> = named.filter(fits).collect();
     // An unknown literal prefers texts, as PostgreSQL's rules have it; numbers their own type.
     let Some((_, types, result, callable)) =

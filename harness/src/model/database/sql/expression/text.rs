@@ -196,7 +196,9 @@ fn truncated(unit: &str, at_us: i64) -> Result<Value, SqlError> {
         "month" => Ok(day(year, month)),
         small => match unit_us(small).and_then(|unit_us| i64::try_from(unit_us).ok()) {
             Some(unit_us) if unit_us <= DAY_US => Ok(Value::Timestamp(at_us - at_us.rem_euclid(unit_us))),
-            _ => Err(SqlError::unknown(format!("the unit {unit} of date_trunc"), "year, month, day and less")),
+            _ => {
+                Err(SqlError::unknown(format!("the unit {unit} of date_trunc"), "year, month, day and less"))
+            }
         },
     }
 }

@@ -131,7 +131,10 @@ fn sum(values: &mut dyn Iterator<Item = Value>, kind: Type) -> Result<Value, Sql
     Ok(total)
 }
 
-#[expect(clippy::cast_precision_loss, reason = "a floating-point average is divided by a floating-point count")]
+#[expect(
+    clippy::cast_precision_loss,
+    reason = "a floating-point average is divided by a floating-point count"
+)]
 fn average(values: Vec<Value>) -> Result<Value, SqlError> {
     let count = values.len();
     Ok(match sum(&mut values.into_iter(), Type::Numeric(None))? {

@@ -31,7 +31,9 @@ impl Run<'_> {
     ) -> Result<Outcome, SqlError> {
         let mut outcome = Outcome::default();
         for mut candidate in self.joined(select, outer, true).await? {
-            let Some(new) = self.update_row(change, select, set, &mut candidate, outer).await? else { continue };
+            let Some(new) = self.update_row(change, select, set, &mut candidate, outer).await? else {
+                continue;
+            };
             outcome.count += 1;
             candidate.put(&select.from[0], &new.tuple);
             self.give_back(change, &candidate.row, outer, &mut outcome).await?;

@@ -20,7 +20,9 @@ impl Run<'_> {
                     "null value in column \"{}\" of relation \"{}\" violates not-null constraint",
                     column.name, schema.name
                 );
-                return Err(SqlError::new(state::NOT_NULL_VIOLATION, message).detail(failing(schema, &values)));
+                return Err(
+                    SqlError::new(state::NOT_NULL_VIOLATION, message).detail(failing(schema, &values))
+                );
             }
         }
         for check in &schema.checks {

@@ -141,12 +141,12 @@ impl Run<'_> {
         let schema = self.schema(key.from)?;
         let before = self.snapshot;
         self.renew_snapshot(true);
-        if action == Action::NoAction && self.has_replacement(key, &gone)? {
+        if action == Action::Refuse && self.has_replacement(key, &gone)? {
             return Ok(());
         }
         for found in self.by_columns(key.from, &schema, &key.from_columns, &gone)? {
             match action {
-                Action::NoAction | Action::Restrict => self.refuse_if_there(key, &found, &gone).await?,
+                Action::Refuse | Action::Restrict => self.refuse_if_there(key, &found, &gone).await?,
                 Action::Cascade | Action::SetNull | Action::SetDefault => {
                     self.check_seen(&before, &found)?;
                     self.act(key, &schema, found, action, new).await?;
@@ -302,8 +302,8 @@ impl Event {
     fn can_wait(&self) -> bool {
         match &self.kind {
             Kind::Refers(_) => true,
-            Kind::Referred { new: Some(_), .. } => self.key.on_update == Action::NoAction,
-            Kind::Referred { new: None, .. } => self.key.on_delete == Action::NoAction,
+            Kind::Referred { new: Some(_), .. } => self.key.on_update == Action::Refuse,
+            Kind::Referred { new: None, .. } => self.key.on_delete == Action::Refuse,
         }
     }
 }

@@ -33,7 +33,8 @@ impl Run<'_> {
                 let rows = self.rows_of(&found.tuple, outer);
                 if self.all_true(filter, &rows).await? {
                     let row = Row::One(found.tuple.clone());
-                    candidates.push(Candidate { row, found: if keep { vec![Some(found)] } else { Vec::new() } });
+                    candidates
+                        .push(Candidate { row, found: if keep { vec![Some(found)] } else { Vec::new() } });
                 }
             }
             return Ok(candidates);

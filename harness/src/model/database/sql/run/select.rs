@@ -202,4 +202,3 @@ fn wait(lock: &Lock) -> Wait {
         Wait::Block
     }
 }
-

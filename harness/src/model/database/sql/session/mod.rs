@@ -17,14 +17,17 @@ use super::run::{Run, change_word};
 use super::settings::{self, Clock, SessionState, Warning};
 use super::syntax::{Control, Statement};
 
-pub(crate) use cache::PlanCache;
 use cache::Parsed;
+pub(crate) use cache::PlanCache;
+
+/// Names and types of columns.
+pub(crate) type Columns = Arc<[(Arc<str>, Type)]>;
 
 /// The answer to a statement.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Answer {
     /// Names and types of the columns, of a statement that gives rows.
-    pub(crate) columns: Option<Arc<[(Arc<str>, Type)]>>,
+    pub(crate) columns: Option<Columns>,
     /// The rows.
     pub(crate) rows: Vec<Tuple>,
     /// The rows that were given or affected.
@@ -209,10 +212,10 @@ impl SqlSession {
     fn plan(&self, parsed: &Parsed) -> Result<Arc<Plan>, SqlError> {
         // It is noted that definitions were looked at.
         let _ = self.session.catalog_version();
-        if let Some(plan) = parsed.plan() {
-            if self.holds(&plan) {
-                return Ok(plan);
-            }
+        if let Some(plan) = parsed.plan()
+            && self.holds(&plan)
+        {
+            return Ok(plan);
         }
         let Statement::Ast(ast) = &parsed.statement else {
             unreachable!("only queries and changes of rows are planned");
@@ -306,10 +309,7 @@ impl Described {
     /// Whether it ends a transaction block in success, if that can.
     pub(crate) fn is_commit(&self) -> bool {
         let control = self.parsed.as_ref().map(|parsed| &parsed.statement);
-        matches!(
-            control,
-            Some(Statement::Control(Control::Commit { .. } | Control::PrepareTransaction(_)))
-        )
+        matches!(control, Some(Statement::Control(Control::Commit { .. } | Control::PrepareTransaction(_))))
     }
 }
 

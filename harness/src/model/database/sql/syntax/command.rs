@@ -179,7 +179,8 @@ fn set(tokens: &mut Tokens<'_>) -> Result<Command, SqlError> {
     while tokens.symbol(&Token::Comma) {
         values.push(setting_value(tokens)?);
     }
-    let value = if values == ["default"] { SettingValue::Default } else { SettingValue::Text(values.join(", ")) };
+    let value =
+        if values == ["default"] { SettingValue::Default } else { SettingValue::Text(values.join(", ")) };
     Ok(Command::Set { name, value, local })
 }
 
@@ -209,7 +210,8 @@ fn setting_value(tokens: &mut Tokens<'_>) -> Result<String, SqlError> {
             number
         }
         Some(Token::Word(word)) if !negative => {
-            let value = if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() };
+            let value =
+                if word.quote_style.is_some() { word.value.clone() } else { word.value.to_lowercase() };
             tokens.skip()?;
             value
         }
@@ -234,11 +236,7 @@ fn truncate(tokens: &mut Tokens<'_>) -> Result<Command, SqlError> {
 }
 
 fn drop(tokens: &mut Tokens<'_>) -> Result<Option<Command>, SqlError> {
-    let kinds = [
-        ("table", DropKind::Table),
-        ("index", DropKind::Index),
-        ("sequence", DropKind::Sequence),
-    ];
+    let kinds = [("table", DropKind::Table), ("index", DropKind::Index), ("sequence", DropKind::Sequence)];
     let Some((_, kind)) = kinds.into_iter().find(|(word, _)| tokens.take(&["drop", word])) else {
         return Ok(None);
     };

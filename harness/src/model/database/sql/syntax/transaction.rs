@@ -112,7 +112,10 @@ fn characteristics(tokens: &mut Tokens<'_>) -> Result<Characteristics, SqlError>
         } else if tokens.take(&["not", "deferrable"]) {
             read.deferrable = Some(false);
         } else if tokens.words_are(&["snapshot"]) {
-            return Err(SqlError::unknown("SET TRANSACTION SNAPSHOT", "isolation level, read only, deferrable"));
+            return Err(SqlError::unknown(
+                "SET TRANSACTION SNAPSHOT",
+                "isolation level, read only, deferrable",
+            ));
         } else {
             return Err(tokens.syntax_error());
         }

@@ -1,0 +1,188 @@
+//! What `explore` prints: as a document and as text.
+
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+
+use crosscheck_models::property::Property;
+use serde::{Deserialize, Serialize};
+
+/// An exploration of several variants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExploreDocument {
+    /// Whether every variant came out as the ground truth has it.
+    pub as_expected: bool,
+    /// One a variant.
+    pub results: Vec<ExploreResult>,
+}
+
+/// What was found in one variant.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ExploreResult {
+    /// The variant.
+    pub variant: String,
+    /// Whether it came out as the ground truth has it.
+    pub as_expected: bool,
+    /// How many schedules were played.
+    pub schedules: u64,
+    /// For an exhaustive search that came to its end: how many there are.
+    pub there_are: Option<u64>,
+    /// How long the search took, shrinking included.
+    pub seconds: f64,
+    /// What was looked at, by name.
+    pub coverage: BTreeMap<String, u64>,
+    /// The first violation of each property.
+    pub violations: Vec<Violation>,
+    /// Cells of the table that are expected to be violated and were not seen so.
+    pub missed: Vec<String>,
+    /// For an exhaustive search: single faults that violate a property, on the schedule without preemption.
+    pub fault_points: Vec<FaultPoint>,
+}
+
+/// A violation that was found.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Violation {
+    /// The property.
+    pub property: Property,
+    /// Whether it took a fault.
+    pub with_faults: bool,
+    /// Whether the ground truth lets it be violated.
+    pub expected: bool,
+    /// After how many schedules it was found.
+    pub at_schedule: u64,
+    /// The shrunk schedule.
+    pub witness: ShrunkWitness,
+    /// How often it was reproduced on real servers, where that was asked for.
+    pub confirmed: Option<Confirmed>,
+}
+
+/// A shrunk schedule, and what happens in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ShrunkWitness {
+    /// The moves, in words.
+    pub moves: Vec<String>,
+    /// What happened, in lanes.
+    pub story: Vec<String>,
+    /// What is wrong, in a sentence.
+    pub summary: String,
+    /// The file of the schedule, which `replay` takes.
+    pub schedule: String,
+}
+
+/// A replay on real servers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Confirmed {
+    /// Where.
+    pub backend: String,
+    /// How often it was replayed.
+    pub times: u32,
+    /// How often it violated the property there.
+    pub reproduced: u32,
+}
+
+/// A single fault that violates a property.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultPoint {
+    /// What happens to whom, before which call.
+    pub fault: String,
+    /// The property.
+    pub property: Property,
+}
+
+/// The exploration in a terminal.
+#[must_use]
+pub fn render(document: &ExploreDocument) -> String {
+    let mut out = String::new();
+    for result in &document.results {
+        let _ = one(&mut out, result);
+    }
+    out
+}
+
+fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
+    let verdict = if result.as_expected { "as expected" } else { "NOT AS EXPECTED" };
+    let there_are = result.there_are.map_or(String::new(), |all| format!(" of {all}"));
+    writeln!(
+        out,
+        "{}: {verdict}; {}{there_are} schedules in {:.2} s",
+        result.variant, result.schedules, result.seconds
+    )?;
+    let counters: Vec<String> =
+        result.coverage.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
+    writeln!(out, "  looked at: {}", counters.join(", "))?;
+    for missed in &result.missed {
+        writeln!(out, "  not found: {missed}")?;
+    }
+    for violation in &result.violations {
+        violated(out, violation)?;
+    }
+    if !result.fault_points.is_empty() {
+        writeln!(out, "  single faults that violate a property, on the schedule without preemption:")?;
+        for point in &result.fault_points {
+            writeln!(out, "    {}: {}", point.property, point.fault)?;
+        }
+    }
+    writeln!(out)
+}
+
+fn violated(out: &mut String, violation: &Violation) -> std::fmt::Result {
+    let faults = if violation.with_faults { "with a fault" } else { "without faults" };
+    let expected = if violation.expected { "" } else { " (the ground truth says that it holds)" };
+    let Violation { property, witness, at_schedule, .. } = violation;
+    writeln!(
+        out,
+        "  {property} violated {faults}{expected}, at schedule {at_schedule}: {}",
+        witness.summary
+    )?;
+    let moves = &witness.moves;
+    writeln!(out, "    {} moves ({}):", moves.len(), witness.schedule)?;
+    for step in moves {
+        writeln!(out, "      {step}")?;
+    }
+    for line in &witness.story {
+        writeln!(out, "    | {line}")?;
+    }
+    match &violation.confirmed {
+        Some(confirmed) if confirmed.reproduced == 0 => writeln!(
+            out,
+            "    MODEL ERROR: not reproduced in {} replays on {}; the model is wrong here",
+            confirmed.times, confirmed.backend
+        ),
+        Some(confirmed) => writeln!(
+            out,
+            "    confirmed on {}: {} of {}",
+            confirmed.backend, confirmed.reproduced, confirmed.times
+        ),
+        None => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_witness_that_real_servers_refuse_is_a_model_error() {
+        let violation = Violation {
+            property: Property::NoLoss,
+            with_faults: false,
+            expected: true,
+            at_schedule: 3,
+            witness: ShrunkWitness {
+                moves: vec!["client-0 until its operation is done".to_owned()],
+                story: vec!["relay  SELECT id FROM outbox".to_owned()],
+                summary: "the event of w1 is lost".to_owned(),
+                schedule: "found.json".to_owned(),
+            },
+            confirmed: Some(Confirmed { backend: "local".to_owned(), times: 5, reproduced: 0 }),
+        };
+        let mut out = String::new();
+        violated(&mut out, &violation).expect("a string takes everything");
+        insta::assert_snapshot!(out, @r"
+          no-loss violated without faults, at schedule 3: the event of w1 is lost
+            1 moves (found.json):
+              client-0 until its operation is done
+            | relay  SELECT id FROM outbox
+            MODEL ERROR: not reproduced in 5 replays on local; the model is wrong here
+        ");
+    }
+}

@@ -1,0 +1,269 @@
+//! `crosscheck explore`: searches the schedules of designs on the model, and confirms on real servers what it
+//! finds there.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Instant;
+
+use clap::Args as ClapArgs;
+use crosscheck_harness::design::Design;
+use crosscheck_harness::explore::{Exploration, Found, Search, explore};
+use crosscheck_harness::schedule::{Move, Plan, Until};
+use crosscheck_models::verdict::Verdict;
+use crosscheck_reports::document::Expected;
+use crosscheck_reports::explored::{
+    Confirmed, ExploreDocument, ExploreResult, FaultPoint, ShrunkWitness, Violation, render,
+};
+use crosscheck_scenarios::ground_truth::{self, Row};
+use crosscheck_scenarios::pattern;
+use crosscheck_scenarios::trial::Trials;
+
+use super::args::BackendChoice;
+use super::session::{self, Progress};
+use super::{Exit, Output, Stop};
+
+/// Preemptions of an exhaustive search.
+const PREEMPTIONS: usize = 2;
+
+/// Searches the schedules of designs on the model, shrinks what is found, and confirms it on real servers
+#[derive(Debug, ClapArgs)]
+#[command(after_help = "\
+Examples:
+  crosscheck explore outbox-poll-id-cursor
+  crosscheck explore '*' --runs 20000 --json
+  crosscheck explore outbox-poll-flag-single --exhaustive
+  crosscheck explore outbox-poll-id-cursor --confirm local --times 20")]
+pub(crate) struct Args {
+    /// Which variants: a glob over the full id, in which `*` crosses `/`
+    #[arg(value_name = "PATTERN", required = true)]
+    patterns: Vec<String>,
+    /// How many schedules of each variant at most
+    #[arg(long, value_name = "N", default_value_t = 20_000)]
+    runs: u64,
+    /// What all randomness comes from
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    seed: u64,
+    /// Every schedule of a small workload: each step with each single fault, and all interleavings with at most
+    /// two preemptions
+    #[arg(long)]
+    exhaustive: bool,
+    /// How many clients there are
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
+    clients: u8,
+    /// Replays what is found on this backend
+    #[arg(long, value_name = "BACKEND", value_enum)]
+    confirm: Option<BackendChoice>,
+    /// How often it is replayed there
+    #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u32).range(1..))]
+    times: u32,
+    /// Where the schedules are saved
+    #[arg(long, value_name = "DIR", default_value = "crosscheck-runs")]
+    out: PathBuf,
+    #[command(flatten)]
+    output: Output,
+}
+
+/// Explores, confirms and tells.
+pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
+    let designs = pattern::select(&args.patterns)?;
+    let mut results = Vec::new();
+    let mut confirming = Vec::new();
+    for design in &designs {
+        let (result, found) = one(args, design)?;
+        results.push(result);
+        confirming.push(found);
+    }
+    if let Some(backend) = args.confirm {
+        session::on_runtime(confirm(args, backend, &designs, &confirming, &mut results))?;
+    }
+    let as_expected = results.iter().all(|result| result.as_expected);
+    let document = ExploreDocument { as_expected, results };
+    args.output.text(|_| render(&document))?;
+    args.output.document(|| &document)?;
+    let exit = if as_expected { Exit::Valid } else { Exit::Violated };
+    session::ends(exit, || explain(&document))
+}
+
+fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Found>), Stop> {
+    let row = ground_truth::row(&design.id());
+    let started = Instant::now();
+    let quiet = args.output.quiet;
+    let mut told = started;
+    let exploration = explore(design, &search(args, &**design, row.as_ref()), &mut |done, all| {
+        if !quiet && told.elapsed().as_secs() >= 5 {
+            told = Instant::now();
+            let all = all.map_or(String::new(), |all| format!(" of at most {all}"));
+            eprintln!("exploring {}: {done}{all} schedules", design.id());
+        }
+    })?;
+    let seconds = started.elapsed().as_secs_f64();
+    let Exploration { schedules, there_are, coverage, found, fault_points, inconclusive: _ } = exploration;
+    let mut violations = Vec::new();
+    for found in &found {
+        violations.push(violation(args, design, row.as_ref(), found)?);
+    }
+    let missed = if args.exhaustive { Vec::new() } else { missed(row.as_ref(), &found) };
+    let fault_points =
+        fault_points.into_iter().map(|(fault, property)| FaultPoint { fault, property }).collect();
+    let as_expected = missed.is_empty() && violations.iter().all(|violation| violation.expected);
+    let variant = design.id();
+    let result = ExploreResult {
+        variant,
+        as_expected,
+        schedules,
+        there_are,
+        seconds,
+        coverage,
+        violations,
+        missed,
+        fault_points,
+    };
+    Ok((result, found))
+}
+
+fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
+    let judged = |with_faults: bool| match row {
+        Some(row) => row.cells(with_faults).map(|cell| cell.property).collect(),
+        None => design.claims(),
+    };
+    let wanted = |with_faults: bool| {
+        let cells = row.into_iter().flat_map(move |row| row.cells(with_faults));
+        cells.filter(|cell| cell.expected == Expected::V).map(move |cell| (cell.property, with_faults))
+    };
+    Search {
+        runs: args.runs,
+        seed: args.seed,
+        clients: usize::from(args.clients),
+        operations: if args.exhaustive { 1 } else { 2 },
+        without_faults: judged(false),
+        with_faults: judged(true),
+        wanted: if args.exhaustive { Vec::new() } else { wanted(false).chain(wanted(true)).collect() },
+        exhaustive: args.exhaustive.then_some(PREEMPTIONS),
+    }
+}
+
+/// The cells that must break and were not seen to. What breaks without faults breaks with them too.
+fn missed(row: Option<&Row>, found: &[Found]) -> Vec<String> {
+    let cells = row.iter().flat_map(|row| &row.cells).filter(|cell| cell.expected == Expected::V);
+    cells
+        .filter(|cell| {
+            !found.iter().any(|found| {
+                found.verdict.property == cell.property && (cell.with_faults || !found.with_faults)
+            })
+        })
+        .map(|cell| format!("{} {} faults", cell.property, if cell.with_faults { "with" } else { "without" }))
+        .collect()
+}
+
+fn violation(
+    args: &Args,
+    design: &Arc<dyn Design>,
+    row: Option<&Row>,
+    found: &Found,
+) -> Result<Violation, Stop> {
+    let property = found.verdict.property;
+    let expected = row.is_none_or(|row| {
+        row.cells(found.with_faults)
+            .any(|cell| cell.property == property && matches!(cell.expected, Expected::V | Expected::P))
+    });
+    let file = save(&args.out, design, found)?;
+    let (story, summary) = found.verdict.witness.as_ref().map_or((Vec::new(), String::new()), |witness| {
+        let lines = witness.story.iter().map(|line| format!("{}  {}", line.who, line.text)).collect();
+        (lines, witness.summary.clone())
+    });
+    let moves = match &found.schedule.plan {
+        Plan::Directed(directed) => directed.moves.iter().map(in_words).collect(),
+        Plan::Stress(_) => Vec::new(),
+    };
+    Ok(Violation {
+        property,
+        with_faults: found.with_faults,
+        expected,
+        at_schedule: found.at,
+        witness: ShrunkWitness { moves, story, summary, schedule: file.display().to_string() },
+        confirmed: None,
+    })
+}
+
+fn save(out: &Path, design: &Arc<dyn Design>, found: &Found) -> Result<PathBuf, Stop> {
+    let folder = out.join("explored").join(design.id().replace('/', "--"));
+    let file = folder.join(format!("{}.json", found.schedule.name));
+    std::fs::create_dir_all(&folder)
+        .and_then(|()| std::fs::write(&file, found.schedule.to_json()))
+        .map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", file.display())))?;
+    Ok(file)
+}
+
+fn in_words(step: &Move) -> String {
+    match step {
+        Move::Run { actor, until } => match until {
+            Until::Point(name) => format!("{actor} goes on to {name}"),
+            Until::Call(call) => format!("{actor} goes on, up to `{call}`"),
+            Until::OpDone => format!("{actor} ends its operation"),
+            Until::Idle => format!("{actor} goes on until it finds nothing to do"),
+            Until::Blocked => format!("{actor} goes on until it waits for a lock"),
+        },
+        Move::Start { actor } => format!("{actor} is let go"),
+        Move::Crash { actor } => format!("{actor} crashes"),
+        Move::LoseReply { actor } => format!("{actor}'s next call happens, and it never hears of it"),
+        Move::LoseRequest { actor } => format!("{actor}'s next call is lost on its way"),
+        Move::Wait { ms } => format!("{ms} ms pass"),
+        Move::Inject(on) => format!("{} begins", on.fault),
+        Move::Heal(on) => format!("{} ends", on.fault),
+    }
+}
+
+/// Replays each found schedule on real servers.
+async fn confirm(
+    args: &Args,
+    backend: BackendChoice,
+    designs: &[Arc<dyn Design>],
+    found: &[Vec<Found>],
+    results: &mut [ExploreResult],
+) -> Result<(), Stop> {
+    let steps = found.iter().map(|found| found.len() as u64).sum::<u64>() * u64::from(args.times);
+    let progress = Progress::start(args.output, steps);
+    let chosen = session::open(backend, designs, &progress).await?;
+    let trials = Trials::new(&args.out);
+    for ((design, found), result) in designs.iter().zip(found).zip(results) {
+        for (found, violation) in found.iter().zip(&mut result.violations) {
+            let mut reproduced = 0;
+            for _ in 0..args.times {
+                progress.say(&format!("replaying {} {}", design.id(), found.schedule.name));
+                let saved = trials.run(design, &*chosen.backend, &found.schedule).await?;
+                let violated = saved.verdict.properties.iter().any(|judged| {
+                    judged.property() == violation.property && judged.verdict.verdict == Verdict::Violated
+                });
+                reproduced += u32::from(violated);
+            }
+            let backend = chosen.backend.name().to_owned();
+            violation.confirmed = Some(Confirmed { backend, times: args.times, reproduced });
+            result.as_expected &= reproduced > 0;
+        }
+    }
+    Ok(())
+}
+
+fn explain(document: &ExploreDocument) -> String {
+    let mut lines = Vec::new();
+    for result in document.results.iter().filter(|result| !result.as_expected) {
+        let unexpected = result.violations.iter().filter(|violation| !violation.expected);
+        lines.extend(
+            unexpected.map(|v| format!("{}: {} is violated and should hold", result.variant, v.property)),
+        );
+        lines.extend(
+            result.missed.iter().map(|cell| {
+                format!("{}: {cell} was not seen to be violated; try more --runs", result.variant)
+            }),
+        );
+        let refused =
+            result.violations.iter().filter(|v| v.confirmed.as_ref().is_some_and(|c| c.reproduced == 0));
+        lines.extend(refused.map(|v| {
+            format!(
+                "{}: {} was not reproduced on real servers: the model is wrong",
+                result.variant, v.property
+            )
+        }));
+    }
+    format!("not as expected:\n  {}", lines.join("\n  "))
+}
