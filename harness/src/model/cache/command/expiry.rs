@@ -58,7 +58,7 @@ impl Conditions {
     }
 
     /// A key that never ends is later than any.
-    fn allow(&self, now: Option<i64>, new: i64) -> bool {
+    fn permit(&self, now: Option<i64>, new: i64) -> bool {
         !(self.only_without && now.is_some()
             || self.only_with && now.is_none()
             || self.only_later && now.is_none_or(|now| new <= now)
@@ -74,7 +74,7 @@ fn set_expiry(state: &mut State, args: &[&[u8]], seconds: bool, from_now: bool, 
     let now_ms = state.now_ms();
     let new_ms = amount_ms.checked_add(if from_now { now_ms } else { 0 }).ok_or_else(invalid)?;
     let Some(entry) = state.entry(args[1]) else { return Ok(Answer::Int(0)) };
-    if !conditions.allow(entry.expires_ms, new_ms) {
+    if !conditions.permit(entry.expires_ms, new_ms) {
         return Ok(Answer::Int(0));
     }
     if new_ms <= now_ms {
