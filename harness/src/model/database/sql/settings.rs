@@ -1,7 +1,7 @@
 //! The settings of a session, and what else it remembers between statements.
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use tokio::time::Instant;
@@ -19,6 +19,8 @@ pub(crate) struct Clock(Arc<Mutex<ClockState>>);
 struct ClockState {
     /// What had passed before the copy was made.
     before_us: i64,
+    /// The last time that was asked for.
+    last_us: i64,
     start: Option<Instant>,
 }
 
@@ -31,20 +33,23 @@ impl Clock {
         EPOCH_US + self.elapsed_us()
     }
 
-    /// Another clock that goes on from here.
+    /// Another clock that goes on from the last time that was asked for here. It does not look at the time now: a
+    /// copy may be made where no virtual time runs.
     pub(crate) fn fork(&self) -> Self {
-        let before_us = match self.0.lock() {
-            Ok(state) if state.start.is_none() => state.before_us,
-            _ => self.elapsed_us(),
-        };
-        Clock(Arc::new(Mutex::new(ClockState { before_us, start: None })))
+        let before_us = self.lock().last_us;
+        Clock(Arc::new(Mutex::new(ClockState { before_us, last_us: before_us, start: None })))
     }
 
     fn elapsed_us(&self) -> i64 {
-        let mut state = self.0.lock().expect("no code panics while it holds the clock");
+        let mut state = self.lock();
         let start = *state.start.get_or_insert_with(Instant::now);
         let passed = i64::try_from(start.elapsed().as_micros()).unwrap_or(i64::MAX);
-        state.before_us.saturating_add(passed)
+        state.last_us = state.before_us.saturating_add(passed);
+        state.last_us
+    }
+
+    fn lock(&self) -> MutexGuard<'_, ClockState> {
+        self.0.lock().expect("no code panics while it holds the clock")
     }
 }
 
