@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 use tokio::time::Duration;
 
 use super::answer::{Answer, Outcome, Stop, error};
+use super::command::has_moved_on;
 use super::state::State;
 
 /// What a command waits for.
@@ -89,6 +90,9 @@ impl Waiters {
 /// The refusal of one who waited for a group that is no more.
 const GROUP_IS_GONE: Stop = error("NOGROUP the consumer group this client was blocked on no longer exists");
 
+/// The refusal of one who waited for a group of a stream that is no more.
+const STREAM_IS_GONE: Stop = error("UNBLOCKED the stream key no longer exists");
+
 impl State {
     /// Serves those who wait for keys that have come to hold something, in the order in which they did.
     pub(crate) fn serve_waiters(&mut self) {
@@ -108,24 +112,39 @@ impl State {
         let type_name = self.entry(key).map(|entry| entry.value.type_name());
         let Some(waiter) = self.waiters.all.remove(&id) else { return };
         let outcome = match waiter.command_for(key) {
-            Some(command) if type_name == Some(waiter.type_name) => {
+            Some(command) => {
                 let args: Vec<&[u8]> = command.iter().map(AsRef::as_ref).collect();
                 let before = std::mem::replace(&mut self.caller.session, waiter.session);
-                let outcome = self.call(&args);
+                let outcome = self.try_again(&args, key, type_name == Some(waiter.type_name));
                 self.caller.session = before;
-                Some(outcome)
+                outcome
             }
-            _ => None,
+            None => None,
         };
-        let outcome = match outcome {
-            None | Some(Err(Stop::Wait(_))) => {
-                self.waiters.all.insert(id, waiter);
-                return;
-            }
-            Some(Err(Stop::Error(text))) if text.starts_with("NOGROUP") => Err(GROUP_IS_GONE),
-            Some(outcome) => outcome,
-        };
-        // One who does not listen any more has taken it all the same, and it is lost.
-        let _lost = waiter.served.send(outcome);
+        match outcome {
+            // One who does not listen any more has taken it all the same, and it is lost.
+            Some(outcome) => drop(waiter.served.send(outcome)),
+            None => drop(self.waiters.all.insert(id, waiter)),
+        }
+    }
+
+    /// The reply to a command that waited for the key, or none if it waits on.
+    fn try_again(&mut self, args: &[&[u8]], key: &[u8], has_type: bool) -> Option<Outcome> {
+        if !has_type {
+            let is_of_group = args.first().is_some_and(|name| name.eq_ignore_ascii_case(b"XREADGROUP"));
+            return is_of_group.then_some(Err(STREAM_IS_GONE));
+        }
+        match self.call(args) {
+            Err(Stop::Wait(wait)) if wait.type_name == "stream" => match has_moved_on(self, args) {
+                Ok(true) => {
+                    let nothing = Answer::Array(Vec::new());
+                    Some(Ok(Answer::Array(vec![Answer::Array(vec![Answer::bulk(key), nothing])])))
+                }
+                Ok(false) | Err(_) => None,
+            },
+            Err(Stop::Wait(_)) => None,
+            Err(Stop::Error(text)) if text.starts_with("NOGROUP") => Some(Err(GROUP_IS_GONE)),
+            outcome => Some(outcome),
+        }
     }
 }

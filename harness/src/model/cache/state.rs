@@ -57,7 +57,7 @@ pub(crate) struct State {
     pub(crate) disk: Option<Follower>,
     uses: u64,
     written: Vec<Bytes>,
-    /// The keys for which somebody waits and which were written, in that order.
+    /// The keys for which somebody waits and in which there may be something for them, in that order.
     pub(crate) ready: Vec<Bytes>,
 }
 
@@ -107,8 +107,7 @@ impl State {
         let Some(expires_ms) = entry.expires_ms else { return true };
         let is_over = self.now_ms() > expires_ms;
         if is_over {
-            self.keys.remove(key);
-            self.touched(key);
+            self.take_out(key);
         }
         !is_over
     }
@@ -185,24 +184,33 @@ impl State {
     /// The key holds that from now on.
     pub(crate) fn put(&mut self, key: &[u8], value: Value, expires_ms: Option<i64>) {
         self.uses += 1;
-        let used = self.uses;
-        match self.keys.get_mut(key) {
-            Some(entry) => *entry = Entry { value, expires_ms, used },
-            None => {
-                self.keys.insert(Bytes::copy_from_slice(key), Entry { value, expires_ms, used });
-            }
-        }
+        let entry = Entry { value, expires_ms, used: self.uses };
+        let is_awaited = entry.value.can_be_waited_for();
+        let before = match self.keys.get_mut(key) {
+            Some(before) => Some(std::mem::replace(before, entry)),
+            None => self.keys.insert(Bytes::copy_from_slice(key), entry),
+        };
         self.touched(key);
+        if is_awaited || matches!(before, Some(Entry { value: Value::Stream(_), .. })) {
+            self.signal(key);
+        }
     }
 
     /// Removes the key, and says whether it was there.
     pub(crate) fn remove(&mut self, key: &[u8]) -> bool {
         let was_there = self.exists(key);
         if was_there {
-            self.keys.remove(key);
-            self.touched(key);
+            self.take_out(key);
         }
         was_there
+    }
+
+    fn take_out(&mut self, key: &[u8]) {
+        let removed = self.keys.remove(key);
+        self.touched(key);
+        if matches!(removed, Some(Entry { value: Value::Stream(_), .. })) {
+            self.signal(key);
+        }
     }
 
     /// Sets when the key ends, or that it does not.
@@ -231,7 +239,9 @@ impl State {
             }
             self.watchers.insert(key, watching);
         }
-        self.keys.clear();
+        for key in std::mem::take(&mut self.keys).keys() {
+            self.signal(key);
+        }
         self.written.clear();
         let now_us = self.clock.now_us();
         for follower in [&mut self.replica, &mut self.disk].into_iter().flatten() {
@@ -248,10 +258,12 @@ impl State {
         if self.replica.is_some() || self.disk.is_some() {
             self.written.push(Bytes::copy_from_slice(key));
         }
-        // What a key holds for others than those who wait, such as a text, makes nothing ready.
-        let is_ready =
-            self.waiters.want(key) && self.keys.get(key).is_some_and(|entry| entry.value.can_be_waited_for());
-        if is_ready && !self.ready.iter().any(|ready| ready == key) {
+    }
+
+    /// There may be something in it for those who wait for the key: a list, sorted set or stream was made, a stream
+    /// was added to, has lost a group or is gone.
+    pub(crate) fn signal(&mut self, key: &[u8]) {
+        if self.waiters.want(key) && !self.ready.iter().any(|ready| ready == key) {
             self.ready.push(Bytes::copy_from_slice(key));
         }
     }

@@ -21,6 +21,8 @@ mod text_set;
 mod zset;
 mod zset_range;
 
+pub(crate) use stream::has_moved_on;
+
 /// A command.
 #[derive(Debug)]
 pub(crate) struct Command {

@@ -179,17 +179,20 @@ pub(super) fn xadd(state: &mut State, args: &[&[u8]]) -> Outcome {
         Given::Any => u64::try_from(state.now_ms()).unwrap_or(0),
         Given::AnyOf { .. } | Given::This(_) => 0,
     };
-    state.change_or_make(args[1], |stream: &mut Stream| match given.after(stream.last, now_ms) {
-        Err(stop) => (false, Err(stop)),
-        Ok(id) => {
-            stream.entries.insert(id, fields);
-            stream.last = id;
-            if let Some(trim) = trim {
-                trim.apply(stream);
+    let added =
+        state.change_or_make(args[1], |stream: &mut Stream| match given.after(stream.last, now_ms) {
+            Err(stop) => (false, Err(stop)),
+            Ok(id) => {
+                stream.entries.insert(id, fields);
+                stream.last = id;
+                if let Some(trim) = trim {
+                    trim.apply(stream);
+                }
+                (true, Ok(id.answer()))
             }
-            (true, Ok(id.answer()))
-        }
-    })?
+        })?;
+    state.signal(args[1]);
+    added
 }
 
 pub(super) fn xtrim(state: &mut State, args: &[&[u8]]) -> Outcome {
@@ -398,4 +401,17 @@ pub(super) fn xread(state: &mut State, args: &[&[u8]]) -> Outcome {
     }
     // Later `$` means what was last now.
     reading.nothing(args, after.iter().map(|id| Bytes::from(id.to_string())))
+}
+
+/// Whether the last id of the stream that the command waits for is after the one that it waits for the next of. A
+/// waiting command is then answered, be the entry removed already.
+pub(crate) fn has_moved_on(state: &mut State, args: &[&[u8]]) -> Result<bool, Stop> {
+    let reading = Reading::read(args, upper(args[0]) == "XREADGROUP")?;
+    let (Some(key), Some(word)) = (reading.streams.first(), reading.from.first()) else { return Ok(false) };
+    let Some(stream) = state.container::<Stream>(key)? else { return Ok(false) };
+    let after = match reading.group {
+        Some((group, _)) => stream.groups.get(group).map_or(Id::MAX, |group| group.last),
+        None => Id::read(word, 0)?,
+    };
+    Ok(stream.last > after)
 }

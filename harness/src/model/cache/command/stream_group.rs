@@ -112,6 +112,7 @@ fn destroy(state: &mut State, args: &[&[u8]]) -> Outcome {
         let was_there = stream.groups.remove(args[3]).is_some();
         (was_there, was_there)
     })?;
+    state.signal(args[2]);
     destroyed.map(Answer::from).ok_or(NO_STREAM)
 }
 
