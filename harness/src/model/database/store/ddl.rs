@@ -201,8 +201,11 @@ impl Session {
     }
 
     /// Drops a table.
-    pub(crate) fn drop_table(&mut self, id: TableId) {
-        self.shared.lock().alter_table(self.slot, id, None);
+    pub(crate) fn drop_table(&mut self, id: TableId) -> Result<(), SqlError> {
+        let mut state = self.shared.lock();
+        state.ssi_write_all(self.slot, id)?;
+        state.alter_table(self.slot, id, None);
+        Ok(())
     }
 
     /// Makes an index of the rows there are; a unique one fails where they are not.

@@ -91,7 +91,7 @@ impl SqlSession {
                     self.session.alter_sequence(sequence, None);
                 }
             }
-            self.session.drop_table(*id);
+            self.session.drop_table(*id)?;
         }
         Ok(())
     }
