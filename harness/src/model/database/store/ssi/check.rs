@@ -33,8 +33,8 @@ impl Ssi {
             }
             pivot.set(Flags::DOOMED);
         }
-        self.get_mut(reader).out.insert(writer);
-        self.get_mut(writer).into.insert(reader);
+        self.get_mut(reader).out.push(writer);
+        self.get_mut(writer).into.push(reader);
         Ok(())
     }
 
@@ -76,12 +76,12 @@ impl Ssi {
     /// The transaction commits first of all it takes part in: a pivot that depends on it and on which another
     /// one depends has to go (`PreCommit_CheckForSerializationFailure`).
     fn precommit(&mut self, me: SsiId) -> Result<(), SqlError> {
-        let mut pivots = Vec::new();
-        for near in &self.get(me).into {
-            let pivot = self.get(*near);
+        for near in self.get(me).into.clone() {
+            let pivot = self.get(near);
             if pivot.is(Flags::COMMITTED) || pivot.is(Flags::DOOMED) {
                 continue;
             }
+            // One that was chosen just now is no danger any more.
             let counts = |far: SsiId| {
                 let t1 = self.get(far);
                 far == me || !(t1.is(Flags::COMMITTED) || t1.is(Flags::READ_ONLY) || t1.is(Flags::DOOMED))
@@ -93,10 +93,7 @@ impl Ssi {
                 let reason = "Canceled on commit attempt with conflict in from prepared pivot.";
                 return Err(canceled(reason));
             }
-            pivots.push(*near);
-        }
-        for pivot in pivots {
-            self.get_mut(pivot).set(Flags::DOOMED);
+            self.get_mut(near).set(Flags::DOOMED);
         }
         let prepared = self.next_seq();
         let xact = self.get_mut(me);

@@ -86,8 +86,8 @@ impl Ssi {
 
     /// Drops the dependency of `reader` on `writer`.
     fn forget(&mut self, reader: SsiId, writer: SsiId) {
-        self.get_mut(reader).out.remove(&writer);
-        self.get_mut(writer).into.remove(&reader);
+        self.get_mut(reader).out.retain(|other| *other != writer);
+        self.get_mut(writer).into.retain(|other| *other != reader);
     }
 
     /// A read-only transaction has no more to fear.
@@ -197,7 +197,7 @@ impl Ssi {
         }
         self.xmin = Some(self.xmin.map_or(xact.xmin, |xmin| xmin.min(xact.xmin)));
         for mark in &xact.marks {
-            self.marked.entry(*mark).or_default().insert(id);
+            self.marked.entry(*mark).or_default().push(id);
         }
         self.made = self.made.max(id);
         self.xacts.insert(id, xact);

@@ -42,13 +42,16 @@ impl Ssi {
 
     fn add_mark(&mut self, id: SsiId, target: Target) {
         self.get_mut(id).marks.insert(target);
-        self.marked.entry(target).or_default().insert(id);
+        let holders = self.marked.entry(target).or_default();
+        if !holders.contains(&id) {
+            holders.push(id);
+        }
     }
 
     pub(super) fn remove_mark(&mut self, id: SsiId, target: &Target) {
         self.get_mut(id).marks.remove(target);
         if let Some(holders) = self.marked.get_mut(target) {
-            holders.remove(&id);
+            holders.retain(|holder| *holder != id);
             if holders.is_empty() {
                 self.marked.remove(target);
             }
@@ -97,7 +100,7 @@ impl Ssi {
     /// Those that have marked the target.
     pub(super) fn holders(&self, footprints: &Footprints, target: &Target) -> Vec<SsiId> {
         footprints.read(|| Resource::all(&marks_space(target.relation)));
-        self.marked.get(target).map_or_else(Vec::new, |holders| holders.iter().copied().collect())
+        self.marked.get(target).cloned().unwrap_or_default()
     }
 
     /// Those that have marked anything of the relation.

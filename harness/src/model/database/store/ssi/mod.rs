@@ -82,10 +82,10 @@ struct Sxact {
     earliest_out_commit: Seq,
     /// All transactions from this one on began after its end.
     finished_before: Xid,
-    /// Those that have written what it has read.
-    out: BTreeSet<SsiId>,
-    /// Those that have read what it has written.
-    into: BTreeSet<SsiId>,
+    /// Those that have written what it has read, in the order in which that came up.
+    out: Vec<SsiId>,
+    /// Those that have read what it has written. Their order tells who is the victim where several could be.
+    into: Vec<SsiId>,
     /// Of a read-only one: those that could make its snapshot unsafe. Of the others: whose they could.
     possibly_unsafe: BTreeSet<SsiId>,
     marks: BTreeSet<Target>,
@@ -107,8 +107,8 @@ impl Sxact {
             committed: NEVER,
             earliest_out_commit: NEVER,
             finished_before: Xid::NONE,
-            out: BTreeSet::new(),
-            into: BTreeSet::new(),
+            out: Vec::new(),
+            into: Vec::new(),
             possibly_unsafe: BTreeSet::new(),
             marks: BTreeSet::new(),
             local: BTreeMap::new(),
@@ -134,8 +134,8 @@ pub(super) struct Ssi {
     xacts: BTreeMap<SsiId, Sxact>,
     made: SsiId,
     by_xid: BTreeMap<Xid, SsiId>,
-    /// Who has a mark there.
-    marked: BTreeMap<Target, BTreeSet<SsiId>>,
+    /// Who has a mark there, in the order in which they were made.
+    marked: BTreeMap<Target, Vec<SsiId>>,
     /// Those that have committed, in that order.
     finished: VecDeque<SsiId>,
     last_commit: Seq,
