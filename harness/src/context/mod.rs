@@ -2,6 +2,7 @@
 //! and what it did.
 
 mod addresses;
+mod memory;
 mod ports;
 mod step;
 
@@ -11,6 +12,7 @@ use std::time::Duration;
 use crosscheck_models::history::{Deliver, Effect, EventBody};
 
 pub use addresses::{Addresses, DatabaseAddress};
+pub(crate) use memory::Memory;
 pub use ports::{BrokerPort, CachePort, DbPort};
 pub(crate) use step::Stepper;
 
@@ -48,17 +50,19 @@ pub struct Ctx {
     /// The broker.
     pub broker: BrokerPort,
     stepper: Arc<Stepper>,
+    memory: Arc<Memory>,
     addresses: Addresses,
     prefix: String,
 }
 
 impl Ctx {
-    pub(crate) fn new(links: &Links, stepper: Arc<Stepper>) -> Self {
+    pub(crate) fn new(links: &Links, stepper: Arc<Stepper>, memory: Arc<Memory>) -> Self {
         Ctx {
             db: DbPort::new(links.database.clone(), stepper.clone()),
             cache: CachePort::new(links.cache.clone(), stepper.clone()),
             broker: BrokerPort::new(links.broker.clone(), links.prefix.clone(), stepper.clone()),
             stepper,
+            memory,
             addresses: links.addresses.clone(),
             prefix: links.prefix.clone(),
         }
@@ -81,6 +85,12 @@ impl Ctx {
     /// the actor's future, or a crash leaves them open.
     pub fn addresses(&self) -> &Addresses {
         &self.addresses
+    }
+
+    /// What all actors of this run share in memory, as the threads of one process do: a mutex, say. It is made
+    /// when first asked for. State in fields of a design would be shared by runs that have nothing in common.
+    pub fn shared<T: Default + Send + Sync + 'static>(&self) -> Arc<T> {
+        self.memory.of()
     }
 
     /// A named place between two calls: here the actor can be held, paused or crashed.

@@ -22,7 +22,7 @@ use tokio::task::JoinSet;
 pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
 
 use crate::backend::{Arena, Backend, HarnessError, Time};
-use crate::context::{Ctx, Stepper};
+use crate::context::{Ctx, Memory, Stepper};
 use crate::design::{Design, Layout, Role};
 use crate::gate::Gate;
 use crate::recorder::{Clock, Recorder, Writer};
@@ -91,6 +91,7 @@ pub(crate) struct Run {
     pub(crate) design: Arc<dyn Design>,
     pub(crate) arena: Arena,
     pub(crate) gate: Arc<Gate>,
+    pub(crate) memory: Arc<Memory>,
     pub(crate) recorder: Recorder,
     pub(crate) faults: std::sync::Mutex<Vec<FaultRecord>>,
     pub(crate) panics: std::sync::Mutex<Vec<String>>,
@@ -249,6 +250,7 @@ async fn begin(
         design,
         arena,
         gate: Arc::new(gate),
+        memory: Arc::default(),
         recorder,
         faults: std::sync::Mutex::default(),
         panics: std::sync::Mutex::default(),
@@ -312,7 +314,7 @@ impl Run {
     pub(crate) fn ctx(&self, actor: &Arc<str>, role: Role) -> (Ctx, Arc<Stepper>) {
         let links = &self.arena.links[&role];
         let stepper = Arc::new(Stepper::new(self.gate.clone(), self.recorder.clone(), actor.clone()));
-        (Ctx::new(links, stepper.clone()), stepper)
+        (Ctx::new(links, stepper.clone(), self.memory.clone()), stepper)
     }
 
     /// Begins a fault of a system or a link, and notes it.

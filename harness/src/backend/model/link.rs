@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use futures_util::poll;
-use tokio::sync::watch;
+use tokio::sync::Notify;
 use tokio::time::{sleep, timeout};
 
 use crate::proxy::{NetFault, Way};
@@ -25,7 +25,8 @@ pub(super) struct Link(Arc<Shared>);
 struct Shared {
     name: String,
     state: Mutex<State>,
-    changed: watch::Sender<u64>,
+    /// Wakes those who wait in the order in which they came, which a `watch` does not.
+    changed: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -96,8 +97,7 @@ impl<T> Broken<T> {
 
 impl Link {
     pub(super) fn new(name: String) -> Self {
-        let changed = watch::Sender::new(0);
-        Link(Arc::new(Shared { name, state: Mutex::default(), changed }))
+        Link(Arc::new(Shared { name, state: Mutex::default(), changed: Notify::new() }))
     }
 
     pub(super) fn name(&self) -> &str {
@@ -169,7 +169,7 @@ impl Link {
         }
         let opened = timeout(CONNECT_MAX, async {
             loop {
-                let mut changes = self.0.changed.subscribe();
+                let changed = self.0.changed.notified();
                 {
                     let mut state = self.lock();
                     if state.down || state.refuses {
@@ -181,8 +181,7 @@ impl Link {
                     }
                     state.hits.held += 1;
                 }
-                // The sender lives as long as the link.
-                let _ = changes.changed().await;
+                changed.await;
             }
         });
         opened.await.unwrap_or(Err("no connection in time"))
@@ -190,8 +189,7 @@ impl Link {
 
     /// Waits until the link may be tried again: something about it has changed.
     pub(super) async fn until_changed(&self) {
-        let mut changes = self.0.changed.subscribe();
-        let _ = changes.changed().await;
+        self.0.changed.notified().await;
     }
 
     /// Whether something is the matter with the link right now.
@@ -273,7 +271,7 @@ impl Link {
     async fn held_while<T>(&self, life: u64, held: fn(&State) -> bool) -> Result<(), Broken<T>> {
         let mut noted = false;
         loop {
-            let mut changes = self.0.changed.subscribe();
+            let changed = self.0.changed.notified();
             {
                 let mut state = self.lock();
                 if state.life != life {
@@ -285,17 +283,17 @@ impl Link {
                 state.hits.held += u64::from(!noted);
                 noted = true;
             }
-            let _ = changes.changed().await;
+            changed.await;
         }
     }
 
     async fn ended(&self, life: u64) {
         loop {
-            let mut changes = self.0.changed.subscribe();
+            let changed = self.0.changed.notified();
             if self.lock().life != life {
                 return;
             }
-            let _ = changes.changed().await;
+            changed.await;
         }
     }
 
@@ -318,7 +316,7 @@ impl Link {
             if state.cut_requests { Vec::new() } else { std::mem::take(&mut state.zombies.0) }
         };
         drop(zombies);
-        self.0.changed.send_modify(|version| *version += 1);
+        self.0.changed.notify_waiters();
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
