@@ -5,8 +5,6 @@
 //! A reader that has read the old value and has not yet filled the cache puts it there after the delete.
 //! `/global-mutex` lets nobody in while another reads or writes, so only faults break it.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs};
@@ -21,12 +19,12 @@ use crate::parts::contention::Waits;
 use crate::parts::{contention, entry, stock};
 
 /// How many may use cache and database at once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Access {
     /// As many as there are clients.
     Concurrent,
     /// One at a time, read or write.
-    OneAtATime(Arc<Mutex<()>>),
+    OneAtATime,
 }
 
 /// The design and its variant.
@@ -41,7 +39,7 @@ impl Design for CacheAsideDelAfterWrite {
     fn id(&self) -> String {
         match self.access {
             Access::Concurrent => "cache-aside-del-after-write".to_owned(),
-            Access::OneAtATime(_) => "cache-aside-del-after-write/global-mutex".to_owned(),
+            Access::OneAtATime => "cache-aside-del-after-write/global-mutex".to_owned(),
         }
     }
 
@@ -50,7 +48,7 @@ impl Design for CacheAsideDelAfterWrite {
             Access::Concurrent => {
                 "reads fill the cache from the database; writes commit, then delete the entry"
             }
-            Access::OneAtATime(_) => "a cache filled by reads and deleted by writes, one client at a time",
+            Access::OneAtATime => "a cache filled by reads and deleted by writes, one client at a time",
         }
         .to_owned()
     }
@@ -84,7 +82,7 @@ impl Design for CacheAsideDelAfterWrite {
             Access::Concurrent => {
                 vec![stale_fill(&self.id()), entry::lost_invalidation(&self.id(), &lost_delete())]
             }
-            Access::OneAtATime(_) => {
+            Access::OneAtATime => {
                 vec![
                     entry::one_after_the_other(&self.id()),
                     entry::lost_invalidation(&self.id(), &lost_delete()),
@@ -95,16 +93,17 @@ impl Design for CacheAsideDelAfterWrite {
             self,
             match self.access {
                 Access::Concurrent => Waits::ForLock,
-                Access::OneAtATime(_) => Waits::ForTurn,
+                Access::OneAtATime => Waits::ForTurn,
             },
         ));
         schedules
     }
 
     async fn operate(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
-        match &self.access {
+        match self.access {
             Access::Concurrent => operate(ctx, operation).await,
-            Access::OneAtATime(turn) => {
+            Access::OneAtATime => {
+                let turn = ctx.shared::<Mutex<()>>();
                 let _turn = turn.lock().await;
                 operate(ctx, operation).await
             }

@@ -4,8 +4,6 @@
 //! another order than they committed, which a consumer that takes the last arrival keeps for ever.
 //! `/single-writer` has one writer at a time, so nothing is reordered; what is lost stays lost.
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs, Service};
@@ -19,12 +17,12 @@ use crate::parts::contention::Waits;
 use crate::parts::{contention, event, stock};
 
 /// How many may write at once.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Copy)]
 pub enum Writers {
     /// As many as there are clients.
     Many,
     /// One at a time, from the database to the acknowledgement of the broker.
-    One(Arc<Mutex<()>>),
+    One,
 }
 
 /// The design and its variant.
@@ -39,14 +37,14 @@ impl Design for DualWriteDbThenQueue {
     fn id(&self) -> String {
         match self.writers {
             Writers::Many => "dual-write-db-then-queue".to_owned(),
-            Writers::One(_) => "dual-write-db-then-queue/single-writer".to_owned(),
+            Writers::One => "dual-write-db-then-queue/single-writer".to_owned(),
         }
     }
 
     fn about(&self) -> String {
         match self.writers {
             Writers::Many => "commit to the database, then publish; the consumer keeps the last arrival",
-            Writers::One(_) => "commit to the database, then publish, one writer at a time",
+            Writers::One => "commit to the database, then publish, one writer at a time",
         }
         .to_owned()
     }
@@ -72,7 +70,7 @@ impl Design for DualWriteDbThenQueue {
                 "broker-refuse@client",
                 "broker-reset@client",
             ],
-            Writers::One(_) => vec!["app-crash@client", "app-pause@client"],
+            Writers::One => vec!["app-crash@client", "app-pause@client"],
         }
     }
 
@@ -91,13 +89,13 @@ impl Design for DualWriteDbThenQueue {
     fn schedules(&self) -> Vec<Schedule> {
         let mut schedules = match self.writers {
             Writers::Many => vec![reordered(&self.id()), crash_and_reordered(&self.id())],
-            Writers::One(_) => vec![one_after_the_other(&self.id()), crash_in_the_gap(&self.id())],
+            Writers::One => vec![one_after_the_other(&self.id()), crash_in_the_gap(&self.id())],
         };
         schedules.extend(contention::schedules(
             self,
             match self.writers {
                 Writers::Many => Waits::ForLock,
-                Writers::One(_) => Waits::ForTurn,
+                Writers::One => Waits::ForTurn,
             },
         ));
         schedules
@@ -107,9 +105,10 @@ impl Design for DualWriteDbThenQueue {
         if operation.f == OperationKind::Read {
             return Ok(stock::read(ctx, &operation.key).await?);
         }
-        match &self.writers {
+        match self.writers {
             Writers::Many => commit_then_publish(ctx, operation).await,
-            Writers::One(turn) => {
+            Writers::One => {
+                let turn = ctx.shared::<Mutex<()>>();
                 let _turn = turn.lock().await;
                 commit_then_publish(ctx, operation).await
             }

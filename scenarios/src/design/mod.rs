@@ -23,10 +23,10 @@ pub fn all() -> Vec<Arc<dyn Design>> {
     use outbox_wal_relay::{Acknowledges, OutboxWalRelay};
     vec![
         Arc::new(DualWriteDbThenQueue { writers: Writers::Many }),
-        Arc::new(DualWriteDbThenQueue { writers: Writers::One(Arc::default()) }),
+        Arc::new(DualWriteDbThenQueue { writers: Writers::One }),
         Arc::new(dual_write_publish_in_txn::DualWritePublishInTxn),
         Arc::new(CacheAsideDelAfterWrite { access: Access::Concurrent }),
-        Arc::new(CacheAsideDelAfterWrite { access: Access::OneAtATime(Arc::default()) }),
+        Arc::new(CacheAsideDelAfterWrite { access: Access::OneAtATime }),
         Arc::new(CacheVersionedCas { leaves: Leaves::Tombstone }),
         Arc::new(CacheVersionedCas { leaves: Leaves::Nothing }),
         Arc::new(sot_serializable::SotSerializable),
