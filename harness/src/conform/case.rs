@@ -40,6 +40,16 @@ impl Language {
     }
 }
 
+/// How PostgreSQL prints dates while a case runs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Dates {
+    /// As a server does of its own: `2008-12-22`.
+    #[default]
+    Iso,
+    /// As under `pg_regress`, which runs PostgreSQL's own cases with `PGDATESTYLE="Postgres, MDY"`: `12-22-2008`.
+    Regress,
+}
+
 /// A case that was read.
 #[derive(Debug, Clone)]
 pub struct Case {
@@ -51,6 +61,8 @@ pub struct Case {
     pub language: Language,
     /// What it is about: the first sentence of its leading comment.
     pub about: String,
+    /// How dates are printed while it runs.
+    pub dates: Dates,
     /// Its sessions and permutations.
     pub spec: Spec,
 }
@@ -100,7 +112,8 @@ impl Case {
         let language = Language::of(text)?;
         let spec = parse(text, language)?;
         let about = about(text);
-        Ok(Case { name: name.to_owned(), path: path.to_owned(), language, about, spec })
+        let dates = Dates::default();
+        Ok(Case { name: name.to_owned(), path: path.to_owned(), language, about, dates, spec })
     }
 
     /// The case files that a path names: itself, or all in and below a folder, sorted.

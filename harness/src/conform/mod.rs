@@ -20,7 +20,7 @@ mod session;
 mod spec;
 mod table;
 
-pub use case::{Case, CaseError, Language};
+pub use case::{Case, CaseError, Dates, Language};
 pub use event::Event;
 pub use kafka::{BrokerCases, Topics};
 pub use outcome::Outcome;

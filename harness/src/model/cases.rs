@@ -30,7 +30,7 @@ async fn on_systems(case: &Case, limits: Limits) -> Result<Transcript, PortError
     match case.language {
         Language::Sql => {
             let database = ModelDatabase::new(footprints);
-            conform::run(case, &mut DatabaseCases::new(database), limits).await
+            conform::run(case, &mut DatabaseCases::new(database, case.dates), limits).await
         }
         Language::Redis => {
             let cache = ModelCache::new(SEED, footprints);

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use super::arena::could_not_start;
 use super::{Programs, Server, ServerKind, ServerSet};
 use crate::backend::HarnessError;
-use crate::conform::{self, BrokerCases, CacheCases, Case, Language, Limits, Topics, Transcript};
+use crate::conform::{self, BrokerCases, CacheCases, Case, Dates, Language, Limits, Topics, Transcript};
 use crate::port::{Database, PortError};
 use crate::system::kafka::{KafkaBroker, create_topic};
 use crate::system::ping::POSTGRES_USER;
@@ -58,6 +58,9 @@ impl LocalCases {
         let transcript = match case.language {
             Language::Sql => {
                 let address = self.fresh_database(&case.name).await?;
+                if case.dates == Dates::Regress {
+                    self.print_dates_as_pg_regress().await?;
+                }
                 let mut system = PostgresCases::new(address.clone());
                 let transcript = conform::run(case, &mut system, limits).await;
                 drop(system);
@@ -86,6 +89,12 @@ impl LocalCases {
         let mut admin = PostgresDatabase::new(self.address("postgres")?).connect().await?;
         admin.execute(&format!("CREATE DATABASE {DATABASE}"), &[]).await?;
         Ok(PostgresAddress { application_name: format!("isolation/{case}"), ..self.address(DATABASE)? })
+    }
+
+    async fn print_dates_as_pg_regress(&self) -> Result<(), HarnessError> {
+        let mut admin = PostgresDatabase::new(self.address("postgres")?).connect().await?;
+        admin.execute(&format!("ALTER DATABASE {DATABASE} SET datestyle TO 'Postgres, MDY'"), &[]).await?;
+        Ok(())
     }
 
     /// Drops a database and the slots on it.

@@ -36,6 +36,12 @@ pub(crate) fn date_text(day: i64) -> String {
     format!("{year:04}-{month:02}-{day:02}")
 }
 
+/// `02-29-2024`, as `DateStyle` `Postgres, MDY` has it.
+pub(crate) fn us_date_text(day: i64) -> String {
+    let (year, month, day) = date_of(day);
+    format!("{month:02}-{day:02}-{year:04}")
+}
+
 /// `2024-02-29 12:00:00.5`.
 pub(crate) fn timestamp_text(at_us: i64) -> String {
     let mut text = date_text(at_us.div_euclid(DAY_US));

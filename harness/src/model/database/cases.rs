@@ -5,42 +5,50 @@ use async_trait::async_trait;
 use tokio::sync::mpsc::{UnboundedReceiver, UnboundedSender};
 
 use super::ModelDatabase;
+use super::calendar;
 use super::sql::{Answer, SqlSession, Warning};
 use super::store::SessionId;
-use crate::conform::{Event, Session, System};
+use super::types::Type;
+use super::value::Value;
+use crate::conform::{Dates, Event, Session, System};
 use crate::port::PortError;
 
 /// A database of the model that conformance cases run on.
 #[derive(Debug)]
-pub(crate) struct DatabaseCases(ModelDatabase);
+pub(crate) struct DatabaseCases {
+    database: ModelDatabase,
+    dates: Dates,
+}
 
 impl DatabaseCases {
-    /// On that database.
-    pub(crate) fn new(database: ModelDatabase) -> Self {
-        DatabaseCases(database)
+    /// On that database, with dates printed like that.
+    pub(crate) fn new(database: ModelDatabase, dates: Dates) -> Self {
+        DatabaseCases { database, dates }
     }
 }
 
 #[async_trait]
 impl System for DatabaseCases {
     async fn open(&mut self, name: &str) -> Result<Session, PortError> {
-        let mut session = self.0.open();
+        let mut session = self.database.open();
         let id = session.store_session().id().to_string();
         let name = format!("isolation/{name}");
         session.set("application_name", &name).map_err(super::error::SqlError::into_port)?;
-        Ok(Session::start(id, |texts, events| serve(session, texts, events)))
+        let dates = self.dates;
+        Ok(Session::start(id, move |texts, events| serve(session, texts, Out { events, dates })))
     }
 
     async fn is_blocked(&mut self, session: &str, others: &[String]) -> Result<bool, PortError> {
         let Ok(pid) = session.parse() else { return Ok(false) };
         let pid = SessionId(pid);
-        let holders = self.0.store.blocking_pids(pid);
-        Ok(self.0.store.is_waiting(pid) && holders.iter().any(|holder| others.contains(&holder.to_string())))
+        let holders = self.database.store.blocking_pids(pid);
+        Ok(self.database.store.is_waiting(pid)
+            && holders.iter().any(|holder| others.contains(&holder.to_string())))
     }
 
     async fn cancel(&mut self, session: &str) -> Result<(), PortError> {
         if let Ok(pid) = session.parse() {
-            self.0.store.cancel(SessionId(pid));
+            self.database.store.cancel(SessionId(pid));
         }
         Ok(())
     }
@@ -51,11 +59,14 @@ impl System for DatabaseCases {
 }
 
 /// Nobody listens any more where the case is over, so that sending has no need to succeed.
-struct Out(UnboundedSender<Event>);
+struct Out {
+    events: UnboundedSender<Event>,
+    dates: Dates,
+}
 
 impl Out {
     fn say(&self, event: Event) {
-        let _ = self.0.send(event);
+        let _ = self.events.send(event);
     }
 
     fn warn(&self, warnings: Vec<Warning>) {
@@ -64,24 +75,26 @@ impl Out {
         }
     }
 
+    fn cell(&self, value: &Value, kind: Type) -> Option<String> {
+        match value {
+            Value::Date(day) if self.dates == Dates::Regress => Some(calendar::us_date_text(*day)),
+            other => other.output(kind),
+        }
+    }
+
     fn answer(&self, answer: &Answer) {
         if let Some(columns) = &answer.columns {
             self.say(Event::Columns(columns.iter().map(|(name, _)| name.to_string()).collect()));
             for row in &answer.rows {
                 let cells = row.iter().zip(columns.iter());
-                self.say(Event::Row(cells.map(|(value, (_, kind))| value.output(*kind)).collect()));
+                self.say(Event::Row(cells.map(|(value, (_, kind))| self.cell(value, *kind)).collect()));
             }
         }
         self.say(Event::Complete);
     }
 }
 
-async fn serve(
-    mut session: SqlSession,
-    mut texts: UnboundedReceiver<String>,
-    events: UnboundedSender<Event>,
-) {
-    let out = Out(events);
+async fn serve(mut session: SqlSession, mut texts: UnboundedReceiver<String>, out: Out) {
     loop {
         tokio::select! {
             biased;

@@ -16,7 +16,7 @@ pub(crate) enum Type {
     Text,
     /// `character varying`, with its greatest length in characters.
     Varchar(Option<u32>),
-    /// `character`, blank-padded to its length.
+    /// `character`, blank-padded to its length; zero stands for none.
     Char(u32),
     Name,
     Bytea,
@@ -106,7 +106,7 @@ impl Type {
         match self {
             Type::Varchar(_) => Type::Varchar(None),
             Type::Numeric(_) => Type::Numeric(None),
-            Type::Char(_) => Type::Char(1),
+            Type::Char(_) => Type::Char(0),
             other => other,
         }
     }

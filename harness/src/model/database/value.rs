@@ -77,6 +77,11 @@ impl Value {
         Value::Text(text.into())
     }
 
+    /// What a function of no result gives: it is no null, and prints as nothing.
+    pub(crate) fn void() -> Self {
+        Value::text("")
+    }
+
     /// A decimal number.
     pub(crate) fn decimal(number: Decimal) -> Self {
         Value::Decimal(Arc::new(number))

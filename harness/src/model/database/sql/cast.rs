@@ -49,6 +49,8 @@ pub(super) fn context(from: Type, to: Type) -> Option<Context> {
             Some(Assignment)
         }
         (Type::Json, Type::Jsonb) | (Type::Jsonb, Type::Json) => Some(Assignment),
+        (Type::RegClass, Type::Text) => Some(Implicit),
+        (Type::RegClass, _) => None,
         (Type::Array(one), Type::Array(two)) => context(*one, *two).map(|inner| inner.max(Explicit)),
         (Type::Void, _) | (_, Type::Void) => None,
         (_, two) if two.is_string() => Some(Assignment),
@@ -61,7 +63,7 @@ pub(super) fn context(from: Type, to: Type) -> Option<Context> {
 pub(super) fn is_free(from: Type, to: Type) -> bool {
     let plain = |kind: Type| matches!(kind, Type::Text | Type::Unknown | Type::Name | Type::Varchar(None));
     from == to
-        || plain(to) && from.is_string()
+        || plain(to) && (from.is_string() || from == Type::RegClass)
         || matches!((from, to), (Type::Int2 | Type::Int4 | Type::Int8, Type::Int8) | (Type::Int2, Type::Int4))
         || matches!((from, to), (Type::Timestamp | Type::Timestamptz, Type::Timestamp | Type::Timestamptz))
         || matches!((from, to), (Type::Numeric(_), Type::Numeric(None)))
@@ -74,7 +76,7 @@ pub(super) fn cast(value: Value, from: Type, to: Type, context: Context) -> Resu
         (Value::Text(text), Type::Varchar(Some(limit))) if context == Context::Explicit => {
             Value::text(text.chars().take(usize::try_from(limit).unwrap_or(usize::MAX)).collect::<String>())
         }
-        (Value::Text(text), Type::Char(length)) if context == Context::Explicit => {
+        (Value::Text(text), Type::Char(length)) if length > 0 && context == Context::Explicit => {
             let cut: String = text.chars().take(usize::try_from(length).unwrap_or(usize::MAX)).collect();
             Value::text(cut.trim_end_matches(' '))
         }

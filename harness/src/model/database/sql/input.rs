@@ -14,6 +14,7 @@ pub(crate) fn read(text: &str, kind: Type) -> Result<Value, SqlError> {
     let value = match kind {
         Type::Text | Type::Unknown | Type::Name => Some(Value::text(text)),
         Type::Varchar(limit) => return limited(text, limit, kind),
+        Type::Char(0) => Some(Value::text(text.trim_end_matches(' '))),
         Type::Char(length) => return limited(text.trim_end_matches(' '), Some(length), kind),
         Type::Bool => boolean(text),
         Type::Int2 | Type::Int4 | Type::Int8 => return whole(text, kind),
@@ -31,7 +32,7 @@ pub(crate) fn read(text: &str, kind: Type) -> Result<Value, SqlError> {
         Type::Interval => interval(text).map(Value::Interval),
         Type::PgLsn => lsn(text).map(Value::Lsn),
         Type::PgSnapshot => Some(Value::text(text)),
-        Type::Void => Some(Value::Null),
+        Type::Void => Some(Value::void()),
         Type::Array(element) => return array(text, *element),
         Type::RegClass => return Err(SqlError::unknown("casts to regclass", "")),
     };

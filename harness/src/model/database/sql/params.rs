@@ -86,15 +86,27 @@ pub(super) fn coerced(
 /// A cast that is written.
 pub(super) fn cast_to(from: Typed, to: Type, params: &Params) -> Result<Typed, SqlError> {
     let kind = from.kind;
-    let expr = coerced(from, to, Context::Explicit, params)?
-        .ok_or_else(|| SqlError::new("42846", format!("cannot cast type {kind} to {to}")))?;
+    let expr = coerced(from, to, Context::Explicit, params)?.ok_or_else(|| {
+        if kind == Type::RegClass {
+            return no_regclass();
+        }
+        SqlError::new("42846", format!("cannot cast type {kind} to {to}"))
+    })?;
     Ok(Typed::new(expr, to))
+}
+
+/// Names of relations are handed on as texts; their numbers are not known.
+pub(super) fn no_regclass() -> SqlError {
+    SqlError::unknown("regclass but as a name", "nextval('name'::regclass)")
 }
 
 /// What goes into a column.
 pub(super) fn assigned(from: Typed, column: &str, to: Type, params: &Params) -> Result<Expr, SqlError> {
     let kind = from.kind;
     coerced(from, to, Context::Assignment, params)?.ok_or_else(|| {
+        if kind == Type::RegClass {
+            return no_regclass();
+        }
         let message = format!("column \"{column}\" is of type {to} but expression is of type {kind}");
         SqlError::new(state::DATATYPE_MISMATCH, message)
     })
@@ -133,6 +145,10 @@ pub(super) fn in_common(
     }
     if kind == Type::Unknown {
         kind = Type::Text;
+    }
+    if kind == Type::Char(0) {
+        // Its values would have to carry their blanks.
+        return Err(SqlError::unknown("characters of several lengths in one expression", "casts to text"));
     }
     let taken = parts.into_iter().map(|part| {
         let from = part.kind;

@@ -40,6 +40,10 @@ pub(crate) struct SlotBounds {
     pub(crate) upto: Option<Lsn>,
     /// No further transaction once there are this many lines.
     pub(crate) lines: Option<usize>,
+    /// `include-xids` is off.
+    pub(crate) without_xids: bool,
+    /// `skip-empty-xacts` is on.
+    pub(crate) skip_empty: bool,
 }
 
 impl State {
@@ -69,7 +73,7 @@ impl State {
                 end = commit.lsn;
                 break;
             }
-            decode(commit, &mut lines);
+            decode(commit, bounds, &mut lines);
             if bounds.lines.is_some_and(|most| most <= lines.len()) {
                 end = commit.end;
                 break;
@@ -214,17 +218,24 @@ impl Session {
     }
 }
 
-fn decode(commit: &Commit, lines: &mut Vec<SlotLine>) {
+fn decode(commit: &Commit, bounds: SlotBounds, lines: &mut Vec<SlotLine>) {
     let xid = commit.xid;
+    // Messages count for nothing there (`pg_decode_message` of `test_decoding`).
+    let silent = bounds.skip_empty && commit.changes.iter().all(|change| change.table.is_none());
     if xid.is_none() {
         // A message that belongs to no transaction.
         lines.extend(commit.changes.iter().map(|change| line(change, xid, false)));
         return;
     }
     let first = commit.changes.first().map_or(commit.lsn, |change| change.lsn);
-    lines.push(SlotLine { lsn: first, xid, text: format!("BEGIN {xid}") });
+    let named = |word: &str| if bounds.without_xids { word.to_owned() } else { format!("{word} {xid}") };
+    if !silent {
+        lines.push(SlotLine { lsn: first, xid, text: named("BEGIN") });
+    }
     lines.extend(commit.changes.iter().map(|change| line(change, xid, true)));
-    lines.push(SlotLine { lsn: commit.end, xid, text: format!("COMMIT {xid}") });
+    if !silent {
+        lines.push(SlotLine { lsn: commit.end, xid, text: named("COMMIT") });
+    }
 }
 
 fn line(change: &Change, xid: Xid, transactional: bool) -> SlotLine {

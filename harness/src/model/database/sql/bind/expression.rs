@@ -226,14 +226,13 @@ impl Binder<'_> {
         // The name of a relation stays a text: it is only handed on, to `nextval` and its kin.
         if matches!(to, ast::DataType::Regclass) {
             let name = self.expression(expr)?;
-            return cast_to(name, Type::Text, self.params);
+            let name = cast_to(name, Type::Text, self.params)?;
+            return Ok(Typed::new(name.expr, Type::RegClass));
         }
         let to = data_type(to)?;
         let operand = self.expression(expr)?;
         if operand.kind == Type::Void && to.is_string() {
-            // What a function of no result prints is an empty text.
-            let args = [operand.expr, Expr::Const(Value::text(""))].into();
-            return Ok(Typed::new(Expr::Coalesce(args), to));
+            return cast_to(Typed::new(operand.expr, Type::Text), to, self.params);
         }
         cast_to(operand, to, self.params)
     }

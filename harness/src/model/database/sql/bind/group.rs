@@ -121,7 +121,9 @@ impl Binder<'_> {
             F::Join => (Type::Text, Type::Text),
             F::Array => (kind, expression::array_type(kind).ok_or_else(none)?),
             F::Count | F::CountRows => (kind, Type::Int8),
-            F::Minimum | F::Maximum | F::First => (kind, kind.base()),
+            F::Minimum | F::Maximum | F::First => {
+                (kind, if let Type::Char(_) = kind { kind } else { kind.base() })
+            }
         };
         let mut taken = vec![coerced(first, wanted, Context::Implicit, self.params)?.ok_or_else(none)?];
         if function == F::Join {

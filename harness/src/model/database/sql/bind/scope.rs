@@ -101,6 +101,7 @@ impl Binder<'_> {
         if self.scopes.iter().flat_map(|scope| &scope.sources).any(|source| source.partial) {
             return Err(SqlError::unknown(format!("the column {name} of the catalogue"), ""));
         }
+        refuse_system_column(name)?;
         Err(SqlError::new(state::UNDEFINED_COLUMN, format!("column \"{name}\" does not exist")))
     }
 
@@ -113,6 +114,7 @@ impl Binder<'_> {
                 if source.partial {
                     return Err(SqlError::unknown(format!("the column {name} of the catalogue"), ""));
                 }
+                refuse_system_column(name)?;
                 let message = format!("column {alias}.{name} does not exist");
                 return Err(SqlError::new(state::UNDEFINED_COLUMN, message));
             };
@@ -143,5 +145,15 @@ impl Binder<'_> {
             next.push(column);
         }
         Typed::new(Expr::Outer { depth, column }, kind)
+    }
+}
+
+/// Columns that every table of PostgreSQL has (PostgreSQL 15 documentation, 5.5).
+fn refuse_system_column(name: &str) -> Result<(), SqlError> {
+    match name {
+        "ctid" | "xmin" | "xmax" | "cmin" | "cmax" | "tableoid" => {
+            Err(SqlError::unknown(format!("the system column {name}"), "columns of tables"))
+        }
+        _ => Ok(()),
     }
 }

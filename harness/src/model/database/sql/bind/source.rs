@@ -326,7 +326,10 @@ impl Binder<'_> {
                 _ => return Err(unknown()),
             },
             TableFunction::SlotChanges { .. } => (
-                vec![Type::Name, Type::PgLsn, Type::Int4],
+                [Type::Name, Type::PgLsn, Type::Int4]
+                    .into_iter()
+                    .chain(vec![Type::Text; args.len().saturating_sub(3)])
+                    .collect(),
                 vec![column("lsn", Type::PgLsn), column("xid", Type::Xid), column("data", Type::Text)],
             ),
             TableFunction::CreateSlot => (

@@ -36,8 +36,6 @@ pub(in super::super) enum Session {
     CurrentSetting,
     SetConfig,
     DropReplicationSlot,
-    NotificationQueueUsage,
-    ListeningChannels,
     InRecovery,
     CurrentDatabase,
     CurrentUser,

@@ -73,6 +73,9 @@ pub(in super::super) fn compared(
     params: &Params,
 ) -> Result<Typed, SqlError> {
     let (one, two) = (left.kind, right.kind);
+    if one == Type::RegClass || two == Type::RegClass {
+        return Err(super::super::params::no_regclass());
+    }
     let none = || does_not_exist(one, comparison.sign(), two);
     let kind = comparable(one, two).ok_or_else(none)?;
     let left = coerced(left, kind, Context::Explicit, params)?.ok_or_else(none)?;

@@ -153,7 +153,6 @@ static SIGNATURES: &[Signature] = &[
     session("current_setting", &[Text, Bool], Text, S::CurrentSetting),
     session("set_config", &[Text, Text, Bool], Text, S::SetConfig),
     session("pg_drop_replication_slot", &[Text], Void, S::DropReplicationSlot),
-    session("pg_notification_queue_usage", &[], Float8, S::NotificationQueueUsage),
     session("pg_is_in_recovery", &[], Bool, S::InRecovery),
     session("current_database", &[], Name, S::CurrentDatabase),
     session("current_user", &[], Name, S::CurrentUser),

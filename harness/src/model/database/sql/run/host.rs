@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::super::super::error::{SqlError, state};
 use super::super::super::store::{SequenceId, SessionId, Xid};
-use super::super::super::value::{Float, Value};
+use super::super::super::value::Value;
 use super::super::expression::{Host, SessionFunction as F};
 use super::super::settings;
 use super::Run;
@@ -12,8 +12,8 @@ use super::value::advisory_key;
 
 impl Host for Run<'_> {
     fn call(&mut self, function: F, args: &[Value]) -> Result<Value, SqlError> {
-        // All of them are strict, but for the flag of `current_setting`.
-        if args.iter().any(Value::is_null) {
+        // All of them are strict, but for the one that sends a null as an empty text.
+        if function != F::Notify && args.iter().any(Value::is_null) {
             return Ok(Value::Null);
         }
         Ok(match (function, args) {
@@ -43,12 +43,14 @@ impl Host for Run<'_> {
             }
             (F::CancelBackend, [Value::Int(pid)]) => Value::Bool(self.session.cancel(session_id(*pid))),
             (F::TerminateBackend, [Value::Int(pid)]) => Value::Bool(self.session.terminate(session_id(*pid))),
-            (F::Notify, [Value::Text(channel), Value::Text(payload)]) => {
-                check_notify(channel, payload)?;
-                self.session.notify(channel, payload);
-                Value::Null
+            (F::Notify, [channel, payload]) => {
+                let text =
+                    |value: &Value| if let Value::Text(text) = value { Arc::clone(text) } else { "".into() };
+                let (channel, payload) = (text(channel), text(payload));
+                check_notify(&channel, &payload)?;
+                self.session.notify(&channel, &payload);
+                Value::void()
             }
-            (F::ListeningChannels | F::NotificationQueueUsage, _) => Value::Float(Float(0.0)),
             (F::InRecovery, _) => Value::Bool(false),
             (F::CurrentDatabase | F::CurrentUser, _) => Value::text("postgres"),
             (function, args) => self.session_function(function, args)?,
@@ -72,7 +74,7 @@ impl Run<'_> {
             }
             (F::AdvisoryUnlockAll, _) => {
                 self.session.advisory_unlock_all();
-                Value::Null
+                Value::void()
             }
             (F::CurrentLsn | F::InsertLsn, _) => Value::Lsn(self.session.current_lsn().0),
             (F::TransactionTime, _) => Value::Timestamp(self.state.transaction_start_us),
@@ -92,7 +94,7 @@ impl Run<'_> {
             }
             (F::DropReplicationSlot, [Value::Text(name)]) => {
                 self.session.drop_slot(name)?;
-                Value::Null
+                Value::void()
             }
             _ => unreachable!("the arguments of {function:?} were cast to the types of the signature"),
         })

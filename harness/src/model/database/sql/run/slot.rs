@@ -1,17 +1,20 @@
 //! Replication slots as rows.
 
 use super::super::super::error::{SqlError, state};
+use super::super::super::store::SlotBounds;
+use super::super::super::types::Type;
 use super::super::super::value::{Tuple, Value};
+use super::super::input;
 use super::Run;
 use super::table_function::bounds;
 
 impl Run<'_> {
     pub(super) fn slot_changes(&mut self, args: &[Value], consume: bool) -> Result<Vec<Tuple>, SqlError> {
-        let [name, upto, count] = args else { return Ok(Vec::new()) };
+        let [name, upto, count, options @ ..] = args else { return Ok(Vec::new()) };
         let Value::Text(name) = name else {
             return Err(SqlError::new(state::INVALID_PARAMETER_VALUE, "slot name must not be null"));
         };
-        let bounds = bounds(upto, count);
+        let bounds = with_options(bounds(upto, count), options)?;
         let lines =
             if consume { self.session.get(name, bounds)? } else { self.session.peek(name, bounds)? };
         let rows = lines.into_iter().map(|line| {
@@ -38,4 +41,27 @@ impl Run<'_> {
         });
         rows.collect()
     }
+}
+
+/// The options of `test_decoding`, in pairs of name and value.
+fn with_options(mut bounds: SlotBounds, options: &[Value]) -> Result<SlotBounds, SqlError> {
+    for pair in options.chunks(2) {
+        let [Value::Text(name), Value::Text(value)] = pair else {
+            return Err(SqlError::unknown(
+                "options of a slot without names and values",
+                "'include-xids', '0'",
+            ));
+        };
+        let on = input::read(value, Type::Bool)? == Value::Bool(true);
+        match &**name {
+            "include-xids" => bounds.without_xids = !on,
+            "skip-empty-xacts" => bounds.skip_empty = on,
+            "include-timestamp" | "include-rewrites" | "only-local" | "stream-changes" if !on => {}
+            _ => {
+                let what = format!("the option \"{name}\" = \"{value}\" of test_decoding");
+                return Err(SqlError::unknown(what, "include-xids, skip-empty-xacts"));
+            }
+        }
+    }
+    Ok(bounds)
 }

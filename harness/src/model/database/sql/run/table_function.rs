@@ -75,5 +75,5 @@ pub(super) fn bounds(upto: &Value, count: &Value) -> SlotBounds {
     let upto = if let Value::Lsn(upto) = upto { Some(Lsn(*upto)) } else { None };
     // Zero and less mean no limit (`pg_logical_slot_get_changes_guts`).
     let lines = if let Value::Int(count) = count { usize::try_from(*count).ok() } else { None };
-    SlotBounds { upto, lines: lines.filter(|lines| *lines > 0) }
+    SlotBounds { upto, lines: lines.filter(|lines| *lines > 0), ..SlotBounds::default() }
 }

@@ -106,11 +106,11 @@ impl Run<'_> {
         match (function, args) {
             (WaitFunction::Sleep, [Value::Float(Float(seconds))]) => {
                 self.session.sleep(duration(*seconds)).await?;
-                Ok(Value::Null)
+                Ok(Value::void())
             }
             (WaitFunction::AdvisoryLock { transaction, shared }, args) => {
                 self.session.advisory_lock(advisory_key(args), shared, !transaction).await?;
-                Ok(Value::Null)
+                Ok(Value::void())
             }
             (WaitFunction::NextValue, [Value::Text(name)]) => {
                 let id = self.sequence(name)?;
