@@ -1,4 +1,4 @@
-//! The front door for tests: check a design of your own, on the servers that are here.
+//! The front door for tests: check a design of your own, on the servers that are here or on the model.
 //!
 //! Implement [`Design`] for your service, in a file beside your tests: which tables and topics it has, how to read
 //! them at the end, what runs beside its clients, what a client does, and what it claims. Then a test says
@@ -12,6 +12,7 @@
 //! ```
 //!
 //! The check starts PostgreSQL, Redis and Kafka as it needs them, each behind a fault proxy, and ends them again.
+//! Where they are not installed it takes place on the model, says so on stderr, and needs nothing ([`On`]).
 //! It plays the directed schedules of the design, then puts load on it without faults, then with faults, and
 //! judges each history. A violation fails the test with a story, the seed, and the command that replays it.
 //!
@@ -84,7 +85,7 @@
 //! ```
 //!
 //! Environment: `CROSSCHECK_SEED` and `CROSSCHECK_SCHEDULE` (see [`Check::seed_from_env`]);
-//! `CROSSCHECK_REQUIRE=local` makes a check fail that would be skipped for want of servers;
+//! `CROSSCHECK_REQUIRE=local` makes a check fail for want of servers, that would be skipped or go to the model;
 //! `CROSSCHECK_POSTGRES_BIN`, `CROSSCHECK_REDIS_SERVER` and `CROSSCHECK_KAFKA_HOME` say where the servers are.
 
 mod host;
@@ -105,6 +106,7 @@ use crate::runner::run;
 use crate::schedule::{FaultOn, Schedule};
 use crate::{fault, judge, plan};
 
+use host::Systems;
 pub use outcome::Checked;
 use outcome::{Repeat, State, Trial};
 
@@ -117,6 +119,20 @@ pub enum Faults {
     All,
     /// These, by id; `db-cut@relay` on one link (or, for a fault of the application, actor) only.
     Only(Vec<&'static str>),
+}
+
+/// Where a check takes place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum On {
+    /// On servers if they are installed, else on the model.
+    #[default]
+    Auto,
+    /// On the model: database, cache and broker in process, in virtual time. It runs the SQL, the commands and the
+    /// calls that go through the ports of [`Ctx`](crate::context::Ctx), and refuses by name what it does not know.
+    /// The same seed gives the same history, byte for byte.
+    Model,
+    /// On servers; skipped where they are not installed. Right for a service that brings its own clients.
+    Local,
 }
 
 /// Begins a check of a design. Nothing happens until [`Check::run`].
@@ -141,6 +157,7 @@ pub fn check(design: impl Design) -> Check {
         design: Arc::new(design),
         claims,
         faults: Faults::All,
+        on: On::Auto,
         seed: 1,
         time: Duration::from_secs(3),
         plays: Plays::All,
@@ -154,6 +171,7 @@ pub struct Check {
     design: Arc<dyn Design>,
     claims: Vec<Property>,
     faults: Faults,
+    on: On,
     seed: u64,
     time: Duration,
     plays: Plays,
@@ -193,6 +211,12 @@ impl Check {
     /// Injects these faults.
     pub fn faults(mut self, faults: Faults) -> Self {
         self.faults = faults;
+        self
+    }
+
+    /// Takes place there.
+    pub fn on(mut self, on: On) -> Self {
+        self.on = on;
         self
     }
 
@@ -240,7 +264,8 @@ impl Check {
     }
 
     /// Plays the design's directed schedules, then load without faults, then load with faults, until a claim is
-    /// violated. A check that has to be skipped says so on stderr.
+    /// violated. A check that has to be skipped, or to take place on the model for want of servers, says so on
+    /// stderr.
     pub async fn run(self) -> Checked {
         let (design, seed) = (self.design.id(), self.seed);
         let repeat = Repeat {
@@ -251,7 +276,7 @@ impl Check {
         let state = match self.task() {
             Ok(Task::Skip(reason)) => skipped(&design, &reason),
             Ok(Task::Play(schedules)) => match host::run(self.play(schedules)).await {
-                Ok(trials) => State::Judged(trials),
+                Ok((backend, trials)) => State::Judged { backend, trials },
                 Err(HarnessError::Missing { what, advice }) if !required("local") => {
                     skipped(&design, &format!("{what}; {advice}"))
                 }
@@ -262,9 +287,13 @@ impl Check {
         Checked { design, seed, repeat, state }
     }
 
-    async fn play(self, schedules: Vec<Schedule>) -> Result<Vec<Trial>, HarnessError> {
-        let shared = host::servers(self.design.needs(), &env).await?;
-        let _turn = shared.turn.lock().await;
+    /// Runs the schedules, and says on what.
+    async fn play(self, schedules: Vec<Schedule>) -> Result<(&'static str, Vec<Trial>), HarnessError> {
+        let systems = host::systems(self.on, self.design.needs(), required("local"), &env).await?;
+        if let Systems::Model { instead_of_servers: Some(reason) } = &systems {
+            say(&format!("{} is checked on the model: {reason}", self.design.id()));
+        }
+        let _turn = systems.turn().await;
         let mut trials = Vec::new();
         for (number, schedule) in schedules.into_iter().enumerate() {
             let dir = self.run_dir(number)?;
@@ -272,7 +301,7 @@ impl Check {
             std::fs::write(&written, schedule.to_json()).map_err(|e| failed_to_write(&written, &e))?;
             let history = dir.join("history.jsonl");
             let record =
-                run(self.design.clone(), &shared.backend, &schedule, &unique_tag(), &history).await?;
+                run(self.design.clone(), systems.backend(), &schedule, &unique_tag(), &history).await?;
             let parsed = judge::history(&record).map_err(|error| HarnessError::failed(error.to_string()))?;
             let judgement = judge::judge(&record, &parsed, &self.claims, &[]);
             let verdict = judgement.verdict;
@@ -285,7 +314,7 @@ impl Check {
                 break;
             }
         }
-        Ok(trials)
+        Ok((systems.backend().name(), trials))
     }
 
     fn task(&self) -> Result<Task, HarnessError> {
@@ -341,10 +370,14 @@ impl Check {
     }
 }
 
-/// Says it past the test runner, which keeps what a passing test prints to itself.
 fn skipped(design: &str, reason: &str) -> State {
-    let _ = writeln!(std::io::stderr(), "skipped {design}: {reason}");
+    say(&format!("skipped {design}: {reason}"));
     State::Skipped
+}
+
+/// Says it past the test runner, which keeps what a passing test prints to itself.
+fn say(words: &str) {
+    let _ = writeln!(std::io::stderr(), "{words}");
 }
 
 fn read_schedule(path: &Path) -> Result<Schedule, HarnessError> {

@@ -1,17 +1,22 @@
-//! The front door's own promises. Without servers a test is skipped, unless `CROSSCHECK_REQUIRE=local`.
+//! The front door's own promises.
 
+use std::process::Command;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use crosscheck_harness::backend::local::has_sets;
-use crosscheck_harness::check::{Faults, check};
+use crosscheck_harness::check::{Faults, On, check};
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs};
 use crosscheck_harness::operation::Operation;
 use crosscheck_models::property::Property;
 
 /// Asks the database for nothing.
-struct Idler;
+struct Idler {
+    broker: bool,
+}
+
+const IDLER: Idler = Idler { broker: false };
 
 #[async_trait]
 impl Design for Idler {
@@ -24,7 +29,7 @@ impl Design for Idler {
     }
 
     fn needs(&self) -> Needs {
-        Needs { db: true, ..Needs::default() }
+        Needs { db: true, broker: self.broker, cache: false }
     }
 
     fn claims(&self) -> Vec<Property> {
@@ -44,7 +49,7 @@ impl Design for Idler {
 /// The only test of this binary that has servers: others would be taken for its own.
 #[tokio::test]
 async fn a_check_that_is_given_up_half_way_leaves_no_server() {
-    let long = check(Idler).faults(Faults::None).time(Duration::from_secs(600)).run();
+    let long = check(IDLER).on(On::Local).faults(Faults::None).time(Duration::from_secs(600)).run();
     let ended = tokio::time::timeout(Duration::from_secs(3), long).await;
     if let Ok(checked) = ended {
         assert!(checked.was_skipped(), "{:?}", checked.objection());
@@ -54,7 +59,7 @@ async fn a_check_that_is_given_up_half_way_leaves_no_server() {
 
 #[tokio::test]
 async fn a_fault_that_there_is_not_is_refused_by_name() {
-    let checked = check(Idler).faults(Faults::Only(vec!["db-crash", "db-crush@client"])).run().await;
+    let checked = check(IDLER).faults(Faults::Only(vec!["db-crash", "db-crush@client"])).run().await;
     let objection = checked.objection().unwrap_or_default();
     let expected = "idler could not be checked: no fault is called `db-crush`; there are app-crash, ";
     assert!(objection.starts_with(expected), "{objection}");
@@ -62,7 +67,58 @@ async fn a_fault_that_there_is_not_is_refused_by_name() {
 
 #[tokio::test]
 async fn nothing_claimed_is_nothing_checked() {
-    let objection = check(Idler).claims([]).run().await.objection();
+    let objection = check(IDLER).claims([]).run().await.objection();
     let expected = "idler could not be checked: it claims nothing; name what it claims in `Design::claims`";
     assert_eq!(objection.as_deref(), Some(expected));
+}
+
+const ELSEWHERE: &str = "what_is_done_without_kafka";
+
+#[tokio::test]
+#[ignore = "the test below runs it where there is no Kafka"]
+async fn what_is_done_without_kafka() {
+    for on in [On::Auto, On::Local, On::Model] {
+        let checked =
+            check(Idler { broker: true }).on(on).faults(Faults::None).time(Duration::from_millis(50));
+        let checked = checked.run().await;
+        let could_not = checked.objection().filter(|words| words.contains("could not be checked"));
+        let failed = could_not.and_then(|words| words.split("; ").last().map(str::to_owned));
+        let (backend, skipped) = (checked.backend(), checked.was_skipped());
+        println!("{on:?}: on {backend:?}, skipped {skipped}, failed {failed:?}");
+    }
+}
+
+#[test]
+fn without_servers_the_model_stands_in_unless_servers_are_required() {
+    let mended = |how: &str| format!("on None, skipped false, failed Some({how:?})");
+    let required = mended(
+        "run scripts/servers.sh (Debian), or set CROSSCHECK_KAFKA_HOME to the folder that holds `libs/kafka_*.jar`",
+    );
+    let wrong = mended("set CROSSCHECK_KAFKA_HOME to the folder that holds `libs/kafka_*.jar`, or unset it");
+    let on_model = "on Some(\"model\"), skipped false, failed None";
+    let skipped = "on None, skipped true, failed None";
+    let cases = [
+        (("CROSSCHECK_REQUIRE", ""), on_model, skipped),
+        (("CROSSCHECK_REQUIRE", "docker,local"), required.as_str(), required.as_str()),
+        (("CROSSCHECK_KAFKA_HOME", "/nowhere"), wrong.as_str(), wrong.as_str()),
+    ];
+    let nothing = tempfile::tempdir().expect("there is room for temporary files");
+    for ((variable, value), on_auto, on_local) in cases {
+        let output = Command::new(std::env::current_exe().expect("this test has a program"))
+            .args(["--exact", ELSEWHERE, "--ignored", "--nocapture"])
+            .env_remove("CROSSCHECK_KAFKA_HOME")
+            .env_remove("CROSSCHECK_REQUIRE")
+            .env("XDG_CACHE_HOME", nothing.path())
+            .env("PATH", nothing.path())
+            .env(variable, value)
+            .output()
+            .expect("this program starts");
+        let out = String::from_utf8_lossy(&output.stdout);
+        for line in [format!("Auto: {on_auto}"), format!("Local: {on_local}"), format!("Model: {on_model}")] {
+            assert!(out.contains(&line), "{variable}={value}: no {line:?} in\n{out}");
+        }
+        let says = String::from_utf8_lossy(&output.stderr)
+            .contains("idler is checked on the model: kafka was not found");
+        assert_eq!(says, on_auto == on_model, "{variable}={value}");
+    }
 }

@@ -1,11 +1,11 @@
 //! A service that knows nothing of ports: it is given addresses, and brings its own PostgreSQL client.
 //!
-//! Without PostgreSQL the tests are skipped, and say so; with `CROSSCHECK_REQUIRE=local` they then fail.
+//! The model has no addresses. Without PostgreSQL the tests are skipped, and say so; with `CROSSCHECK_REQUIRE=local` they then fail.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosscheck_harness::check::{Faults, check};
+use crosscheck_harness::check::{Check, Faults, On, check};
 use crosscheck_harness::context::Ctx;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs};
 use crosscheck_harness::operation::{Operation, OperationKind, Pauses, Workload};
@@ -99,15 +99,18 @@ impl Design for Accounts {
     }
 }
 
+fn on_servers(accounts: Accounts) -> Check {
+    check(accounts).on(On::Local).time(Duration::from_secs(1))
+}
+
 #[tokio::test]
 async fn it_is_checked_as_it_is() {
-    check(Accounts { panics: false }).time(Duration::from_secs(1)).seed_from_env().run().await.assert_holds();
+    on_servers(Accounts { panics: false }).seed_from_env().run().await.assert_holds();
 }
 
 #[tokio::test]
 async fn its_panic_is_told_and_nothing_is_called_valid() {
-    let load = check(Accounts { panics: true }).faults(Faults::None).time(Duration::from_secs(1));
-    let checked = load.run().await;
+    let checked = on_servers(Accounts { panics: true }).faults(Faults::None).run().await;
     let objection = checked.objection().unwrap_or_default();
     let told = objection.contains("whether the claims hold: client-1 panicked: somebody's bug\n");
     assert!(checked.was_skipped() || told, "{objection}");

@@ -7,11 +7,13 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 
-use crate::backend::HarnessError;
-use crate::backend::local::{LocalBackend, Places, Programs, default_root, has_sets};
+use super::On;
+use crate::backend::local::{Finding, LocalBackend, Places, Programs, default_root, has_sets};
+use crate::backend::model::ModelBackend;
+use crate::backend::{Backend, HarnessError};
 use crate::design::Needs;
 
 /// How long the end of the servers is waited for.
@@ -20,18 +22,76 @@ const END_MAX: Duration = Duration::from_secs(20);
 /// How many checks are under way in this process.
 static UNDER_WAY: AtomicUsize = AtomicUsize::new(0);
 
+/// The environment, handed in.
+type Env<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
+
+/// Where a check takes place.
+pub(super) enum Systems {
+    /// On the model; of its own, so checks need not take turns.
+    Model {
+        /// Why, where servers were looked for.
+        instead_of_servers: Option<String>,
+    },
+    /// On servers.
+    Servers(Arc<Shared>),
+}
+
 /// Servers that all checks of a process share; a check has them to itself.
 pub(super) struct Shared {
-    pub(super) backend: LocalBackend,
-    pub(super) turn: Mutex<()>,
+    backend: LocalBackend,
+    turn: Mutex<()>,
+}
+
+impl Systems {
+    pub(super) fn backend(&self) -> &dyn Backend {
+        match self {
+            Systems::Model { .. } => &ModelBackend,
+            Systems::Servers(shared) => &shared.backend,
+        }
+    }
+
+    /// Waits until nobody else has them.
+    pub(super) async fn turn(&self) -> Option<MutexGuard<'_, ()>> {
+        match self {
+            Systems::Model { .. } => None,
+            Systems::Servers(shared) => Some(shared.turn.lock().await),
+        }
+    }
+}
+
+/// What `on` says. Programs that are missing are replaced by the model, one whose variable is wrong is not: who
+/// sets it wants that program.
+pub(super) async fn systems(
+    on: On,
+    needs: Needs,
+    is_required: bool,
+    env: Env<'_>,
+) -> Result<Systems, HarnessError> {
+    if on == On::Model {
+        return Ok(Systems::Model { instead_of_servers: None });
+    }
+    match servers(needs, env).await {
+        Ok(shared) => Ok(Systems::Servers(shared)),
+        Err(HarnessError::Missing { what, advice }) if !is_required => {
+            let programs = Programs::find(&env, &Places::debian());
+            let is_wrong = |(_, finding): &(_, Finding)| matches!(finding, Finding::Wrong { .. });
+            if programs.findings().iter().any(is_wrong) {
+                return Err(HarnessError::failed(format!("{what}; {advice}")));
+            }
+            match on {
+                On::Local => Err(HarnessError::Missing { what, advice }),
+                On::Auto | On::Model => {
+                    Ok(Systems::Model { instead_of_servers: Some(format!("{what}; {advice}")) })
+                }
+            }
+        }
+        Err(error) => Err(error),
+    }
 }
 
 /// The servers, started for the first check that needs them and ended after the last that waits for them: a
 /// test binary has no moment after its last test at which they could be ended.
-pub(super) async fn servers(
-    needs: Needs,
-    env: &(dyn Fn(&str) -> Option<String> + Sync),
-) -> Result<Arc<Shared>, HarnessError> {
+async fn servers(needs: Needs, env: Env<'_>) -> Result<Arc<Shared>, HarnessError> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
     let mut shared = SHARED.lock().await;
     if let Some(there) = shared.upgrade().filter(|there| there.backend.has(needs)) {

@@ -21,7 +21,11 @@ pub struct Checked {
 
 #[derive(Debug)]
 pub(super) enum State {
-    Judged(Vec<Trial>),
+    Judged {
+        /// What it ran on: `model`, `local`.
+        backend: &'static str,
+        trials: Vec<Trial>,
+    },
     Skipped,
     Failed(HarnessError),
 }
@@ -64,7 +68,7 @@ impl Checked {
         match &self.state {
             State::Skipped => None,
             State::Failed(error) => Some(format!("{} could not be checked: {error}", self.design)),
-            State::Judged(trials) => self.violation().or_else(|| self.doubt(trials)),
+            State::Judged { trials, .. } => self.violation().or_else(|| self.doubt(trials)),
         }
     }
 
@@ -88,10 +92,18 @@ impl Checked {
         matches!(self.state, State::Skipped)
     }
 
+    /// What it ran on: `model`, or `local` for servers; none if it did not run.
+    pub fn backend(&self) -> Option<&'static str> {
+        match self.state {
+            State::Judged { backend, .. } => Some(backend),
+            State::Skipped | State::Failed(_) => None,
+        }
+    }
+
     /// No trial comes after one with a violation.
     fn violated(&self) -> impl Iterator<Item = (&Trial, &PropertyVerdict)> {
         let trials = match &self.state {
-            State::Judged(trials) => trials.as_slice(),
+            State::Judged { trials, .. } => trials.as_slice(),
             State::Skipped | State::Failed(_) => &[],
         };
         trials.iter().flat_map(|trial| {
@@ -133,8 +145,10 @@ impl Checked {
         let mut line = |name: &str, text: &str| {
             let _ = writeln!(lines, "{name:<9} {text}");
         };
+        let backend = self.backend().unwrap_or_default();
+        line("backend", backend);
         line("seed", &format!("{} (CROSSCHECK_SEED sets another)", self.seed));
-        line("schedule", &format!("{}{}", trial.schedule.name, about(&trial.schedule)));
+        line("schedule", &format!("{}{}", trial.schedule.name, about(&trial.schedule, backend)));
         line("history", &format!("crosscheck check {dir}"));
         line("replay", &self.replay(&format!("{dir}/schedule.json")));
         lines
@@ -154,10 +168,11 @@ impl Checked {
 }
 
 /// What a schedule is about; of load, what a replay of it repeats.
-fn about(schedule: &Schedule) -> String {
+fn about(schedule: &Schedule, backend: &str) -> String {
     match &schedule.plan {
         Plan::Directed(_) if schedule.about.is_empty() => String::new(),
         Plan::Directed(_) => format!(": {}", schedule.about),
+        Plan::Stress(_) if backend == "model" => ": random load; its replay is the same to the byte".into(),
         Plan::Stress(_) => {
             ": random load; its replay has the same operations and faults, not the same timing".into()
         }
