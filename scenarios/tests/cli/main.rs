@@ -5,6 +5,7 @@ use std::process::Command;
 
 mod check;
 mod histories;
+mod model;
 mod saved_runs;
 mod usage;
 
@@ -18,18 +19,26 @@ struct Ran {
 
 /// Runs `crosscheck` with these arguments in this directory.
 fn crosscheck(dir: &Path, args: &[&str]) -> Ran {
-    let output = Command::new(env!("CARGO_BIN_EXE_crosscheck"))
-        .args(args)
-        .current_dir(dir)
-        .env_remove("COLUMNS")
-        .output()
-        .expect("the program was built");
+    ran(Command::new(env!("CARGO_BIN_EXE_crosscheck")).args(args).current_dir(dir))
+}
+
+fn ran(command: &mut Command) -> Ran {
+    let output = command.env_remove("COLUMNS").output().expect("the program was built");
     let text = |bytes| String::from_utf8(bytes).expect("it prints UTF-8");
     Ran {
         exit: output.status.code().expect("it ends by itself"),
         stdout: text(output.stdout),
         stderr: text(output.stderr),
     }
+}
+
+/// The same, where neither Kafka nor a variable that names a server is found.
+fn crosscheck_without_servers(dir: &Path, args: &[&str]) -> Ran {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_crosscheck"));
+    for variable in ["CROSSCHECK_POSTGRES_BIN", "CROSSCHECK_REDIS_SERVER", "CROSSCHECK_KAFKA_HOME"] {
+        command.env_remove(variable);
+    }
+    ran(command.args(args).current_dir(dir).env("XDG_CACHE_HOME", dir).env("PATH", dir))
 }
 
 /// An empty directory, with these files in it.
