@@ -34,11 +34,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 #[test]
 fn what_does_not_exist_yet_is_not_offered() {
     let dir = directory(&[]);
-    for command in ["generate"] {
-        let ran = crosscheck(dir.path(), &[command]);
-        assert_eq!(ran.exit, 2);
-        assert!(ran.stderr.contains(&format!("unrecognized subcommand '{command}'")), "{}", ran.stderr);
-    }
+    let ran = crosscheck(dir.path(), &["generate"]);
+    assert_eq!(ran.exit, 2);
+    assert!(ran.stderr.contains("unrecognized subcommand 'generate'"), "{}", ran.stderr);
 }
 
 #[test]
