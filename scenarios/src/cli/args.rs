@@ -12,7 +12,7 @@ use super::value::{self, Faults};
 /// Where the systems run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// The best that is here; the output says which and why
+    /// Servers if they are here, else the model; the output says which and why
     Auto,
     /// The in-process model, in virtual time: needs no server
     Model,

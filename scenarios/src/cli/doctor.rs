@@ -26,26 +26,32 @@ pub(crate) struct Args {
 /// What `doctor --json` prints.
 #[derive(Debug, Serialize)]
 struct Document {
-    backends: [BackendEntry; 1],
+    backends: [BackendEntry; 2],
 }
 
 #[derive(Debug, Serialize)]
-struct BackendEntry {
-    backend: &'static str,
-    #[serde(flatten)]
-    local: Doctor,
+#[serde(tag = "backend", rename_all = "lowercase")]
+enum BackendEntry {
+    /// In process: it is always there.
+    Model { ready: bool, about: &'static str },
+    /// Server processes of ours.
+    Local(Doctor),
 }
+
+/// What the model is, beside the servers.
+const MODEL: &str = "in process and in virtual time; needs nothing";
 
 /// Prints what is here.
 pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
     let local = backends::doctor(&|name| std::env::var(name).ok());
     let complaint = complaint(&local);
     if args.json {
-        let document = Document { backends: [BackendEntry { backend: "local", local }] };
+        let model = BackendEntry::Model { ready: true, about: MODEL };
+        let document = Document { backends: [BackendEntry::Local(local), model] };
         output::print(&json::render(&document))?;
     } else {
         let state = if complaint.is_none() { "ready" } else { "not ready" };
-        output::print(&format!("local backend: {state}\n{local}\n"))?;
+        output::print(&format!("local backend: {state}\n{local}\nmodel backend: ready\n{MODEL}\n"))?;
     }
     complaint.map_or(Ok(()), |why| Err(Stop::could_not_run(why)))
 }

@@ -15,7 +15,7 @@ use super::{Stop, output};
 /// The longest name of a property, fault or format.
 const NAME_WIDTH: usize = 19;
 
-/// Lists designs, variants, properties, faults, checkers and formats
+/// Lists designs, variants, properties, faults, checkers, formats and backends
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
 Examples:
@@ -41,6 +41,7 @@ struct Catalogue {
     faults: &'static [Fault],
     checkers: Vec<&'static str>,
     formats: Vec<FormatEntry>,
+    backends: [BackendEntry; 2],
 }
 
 /// A design with its variants, of which it is itself the first.
@@ -73,6 +74,23 @@ struct FormatEntry {
     about: &'static str,
 }
 
+#[derive(Debug, Serialize)]
+struct BackendEntry {
+    id: &'static str,
+    about: &'static str,
+}
+
+const BACKENDS: [BackendEntry; 2] = [
+    BackendEntry {
+        id: "model",
+        about: "in process, in virtual time; always there, and the only one that `explore` searches",
+    },
+    BackendEntry {
+        id: "local",
+        about: "PostgreSQL, Redis and Kafka as processes of ours; `crosscheck doctor` says if they are here",
+    },
+];
+
 impl Catalogue {
     fn of(variants: &[&dyn Design]) -> Catalogue {
         let mut designs: Vec<DesignEntry> = Vec::new();
@@ -99,6 +117,7 @@ impl Catalogue {
                 id: "crosscheck",
                 about: "JSON lines: a header, then one event a line",
             }],
+            backends: BACKENDS,
         }
     }
 
@@ -117,6 +136,8 @@ impl Catalogue {
         section(&mut text, "faults", faults);
         let formats = self.formats.iter().map(|format| (format.id, format.about.to_owned()));
         section(&mut text, "formats of histories", formats);
+        let backends = self.backends.iter().map(|backend| (backend.id, backend.about.to_owned()));
+        section(&mut text, "backends", backends);
         text
     }
 }

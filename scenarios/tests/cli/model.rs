@@ -35,3 +35,16 @@ fn servers_that_are_asked_for_are_not_replaced() {
     assert_eq!(ran.exit, 4, "{}", ran.stderr);
     assert!(ran.stderr.contains("kafka"), "{}", ran.stderr);
 }
+
+#[test]
+fn the_doctor_knows_a_backend_that_needs_nothing() {
+    let dir = directory(&[]);
+    let ran = crosscheck_without_servers(dir.path(), &["doctor", "--json"]);
+    assert_eq!(ran.exit, 4, "{}", ran.stderr);
+    let ready = |name: &str| {
+        let document = document(&ran);
+        let backends = document["backends"].as_array().expect("backends are a list").clone();
+        backends.into_iter().find(|entry| entry["backend"] == name).map(|entry| entry["ready"].clone())
+    };
+    assert_eq!((ready("model"), ready("local")), (Some(true.into()), Some(false.into())));
+}

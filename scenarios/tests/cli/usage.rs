@@ -62,7 +62,9 @@ fn the_list_names_everything_on_a_line_of_its_own() {
     let designs = design::all().into_iter().map(|design| design.id());
     let properties = Property::ALL.into_iter().map(|property| property.id().to_owned());
     let faults = FAULTS.iter().map(|fault| fault.id.to_owned());
-    for name in designs.chain(properties).chain(faults).chain(["crosscheck".to_owned()]) {
+    for name in
+        designs.chain(properties).chain(faults).chain(["crosscheck", "model", "local"].map(str::to_owned))
+    {
         assert!(names.contains(&name.as_str()), "{name} is not in\n{listed}");
     }
 }
@@ -77,7 +79,7 @@ fn a_property_without_a_checker_is_not_listed_as_one() {
 #[test]
 fn the_list_as_a_document_holds_every_kind() {
     let document = document(&crosscheck(directory(&[]).path(), &["list", "--json"]));
-    for kind in ["designs", "properties", "faults", "checkers", "formats"] {
+    for kind in ["designs", "properties", "faults", "checkers", "formats", "backends"] {
         assert!(document[kind].as_array().is_some_and(|all| !all.is_empty()), "{kind}");
     }
     let designs = document["designs"].as_array().expect("designs are a list");
