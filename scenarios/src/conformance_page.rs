@@ -13,6 +13,10 @@ The same concurrency cases run on the model and on real servers. Where they diff
 servers print is recorded beside the cases (`harness/conformance/postgres/expected/`, and so on); a test runs
 every case on the live servers and, for PostgreSQL, through that project's own `isolationtester`, and compares
 to the byte. `waits` counts the steps that waited for another session, over all permutations.
+
+PostgreSQL's own cases (`src/test/isolation` of its sources) are no part of the project, and are a good check of
+the model: `crosscheck conform specs --backend model` prints how many come out equal, which are refused by the
+name of what the model does not know, and that none comes out wrong.
 ";
 
 /// Renders the page.

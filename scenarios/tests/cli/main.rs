@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::Command;
 
 mod check;
+mod conform;
 mod histories;
 mod model;
 mod saved_runs;

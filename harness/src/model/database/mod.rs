@@ -16,6 +16,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use super::cases::Planted;
 use super::footprint::Footprints;
 use crate::backend::Wait;
 use crate::backend::model::InProcessDatabase;
@@ -38,6 +39,15 @@ impl ModelDatabase {
     /// An empty one.
     pub(crate) fn new(footprints: Footprints) -> Self {
         ModelDatabase { store: Store::new(footprints), plans: Arc::default(), clock: Clock::default() }
+    }
+
+    /// An empty one with an error in it, for the test that the cases find it.
+    pub(crate) fn with_planted(footprints: Footprints, planted: Planted) -> Self {
+        ModelDatabase {
+            store: Store::with_planted(footprints, planted),
+            plans: Arc::default(),
+            clock: Clock::default(),
+        }
     }
 
     fn open(&self) -> SqlSession {

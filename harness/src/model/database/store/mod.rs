@@ -45,6 +45,7 @@ pub(crate) use slot::SlotBounds;
 pub(crate) use version::RowLock;
 pub(crate) use xact::Snapshot;
 
+use crate::model::cases::Planted;
 use crate::model::footprint::Footprints;
 use state::{Shared, State};
 
@@ -57,7 +58,12 @@ pub(crate) struct Store {
 impl Store {
     /// An empty one.
     pub(crate) fn new(footprints: Footprints) -> Self {
-        Store { shared: Shared::new(State::new(footprints)) }
+        Store { shared: Shared::new(State::new(footprints, None)) }
+    }
+
+    /// An empty one with an error in it.
+    pub(crate) fn with_planted(footprints: Footprints, planted: Planted) -> Self {
+        Store { shared: Shared::new(State::new(footprints, Some(planted))) }
     }
 
     /// Another one with the same contents, while nobody is connected.

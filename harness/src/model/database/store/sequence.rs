@@ -11,6 +11,7 @@ use super::proc::Written;
 use super::session::Session;
 use super::state::State;
 use super::wait::{Step, Target};
+use crate::model::cases::Planted;
 use crate::model::database::error::SqlError;
 use crate::model::database::error::state::{
     NUMERIC_VALUE_OUT_OF_RANGE, OBJECT_NOT_IN_PREREQUISITE_STATE, UNDEFINED_TABLE,
@@ -61,6 +62,8 @@ struct Sequence {
 pub(super) struct Sequences {
     list: Vec<Sequence>,
     names: BTreeMap<Arc<str>, Vec<SequenceId>>,
+    /// Where sequences stood before the transactions that run took values; only where that error is planted.
+    before: Vec<(Slot, SequenceId, Place)>,
 }
 
 impl Sequences {
@@ -133,6 +136,9 @@ impl State {
         if log {
             self.log_ahead(slot, id, &def, value);
         }
+        if self.planted == Some(Planted::SequencesRollBack) {
+            self.sequences.before.push((slot, id, place));
+        }
         let sequence = self.sequences.get_mut(id);
         sequence.ahead -= i64::from(!log);
         sequence.place = Place { last: value, called: true };
@@ -140,6 +146,19 @@ impl State {
         proc.last_values.insert(id, value);
         proc.last_sequence = Some(id);
         Ok(value)
+    }
+
+    /// A transaction has ended. Sequences do not go back by that, unless the error is planted that they do.
+    pub(super) fn end_values(&mut self, slot: Slot, committed: bool) {
+        if self.planted != Some(Planted::SequencesRollBack) {
+            return;
+        }
+        let (own, others): (Vec<_>, Vec<_>) =
+            std::mem::take(&mut self.sequences.before).into_iter().partition(|(of, ..)| *of == slot);
+        self.sequences.before = others;
+        if !committed && let Some((_, id, place)) = own.first() {
+            self.sequences.get_mut(*id).place = *place;
+        }
     }
 
     /// Logs values ahead; the transaction gets an id by that, so that its commit flushes the log.

@@ -12,6 +12,7 @@ use super::ssi::Ssi;
 use super::version::Version;
 use super::wal::Wal;
 use super::xact::{Snapshot, Xacts};
+use crate::model::cases::Planted;
 use crate::model::database::error::SqlError;
 use crate::model::footprint::{Footprints, Resource};
 
@@ -43,6 +44,7 @@ pub(super) struct State {
     pub(super) ssi: Ssi,
     pub(super) wal: Wal,
     pub(super) footprints: Footprints,
+    pub(super) planted: Option<Planted>,
 }
 
 /// What all clones of a store and its sessions share.
@@ -62,7 +64,7 @@ impl Shared {
 }
 
 impl State {
-    pub(super) fn new(footprints: Footprints) -> Self {
+    pub(super) fn new(footprints: Footprints, planted: Option<Planted>) -> Self {
         State {
             xacts: Xacts::new(FIRST_XID),
             tables: Vec::new(),
@@ -75,6 +77,7 @@ impl State {
             ssi: Ssi::default(),
             wal: Wal::default(),
             footprints,
+            planted,
         }
     }
 

@@ -67,6 +67,7 @@ impl State {
         self.wal.seen(&tx, lsn, self.xacts.ends());
         self.end_locks(slot, &xids);
         self.deliver(slot, &tx);
+        self.end_values(slot, true);
         self.sweep(slot, &tx);
     }
 
@@ -96,6 +97,7 @@ impl State {
         }
         self.ssi_finish(tx.ssi, false);
         self.wal.forget(tx.top());
+        self.end_values(slot, false);
         self.end_locks(slot, &xids);
     }
 
