@@ -22,10 +22,8 @@ impl SqlSession {
             return Ok(answer);
         }
         let (id, _) = self.table(&name)?;
-        let foreign = alter.operations.iter().all(|operation| {
-            matches!(operation, Op::AddConstraint { constraint: ast::TableConstraint::ForeignKey(_), .. })
-        });
-        let mode = if foreign { LockMode::ShareRowExclusive } else { LockMode::AccessExclusive };
+        let modes = alter.operations.iter().map(lock_mode);
+        let mode = modes.max().unwrap_or(LockMode::AccessExclusive);
         self.session.lock_table(id, mode, true).await?;
         // It may have been changed while the lock was waited for.
         let (id, schema) = self.table(&name)?;
@@ -39,10 +37,18 @@ impl SqlSession {
 
     async fn alter(&mut self, id: TableId, schema: &mut Schema, operation: &Op) -> Result<(), SqlError> {
         match operation {
-            Op::AddConstraint { constraint, not_valid: false } => {
-                let wanted = Wanted::read(constraint, schema)?;
-                self.constrain(id, schema, wanted).await
-            }
+            Op::AddConstraint { constraint, not_valid } => match Wanted::read(constraint, schema)? {
+                Wanted::Foreign { name, columns, key } => {
+                    self.add_foreign_key(id, schema, name, columns, &key, !not_valid).await
+                }
+                _ if *not_valid => Err(SqlError::unknown(
+                    "ADD CONSTRAINT .. NOT VALID of this constraint",
+                    "foreign keys that are not valid",
+                )),
+                wanted => self.constrain(id, schema, wanted).await,
+            },
+            Op::ValidateConstraint { name } => self.validate(schema, &names::ident(name)).await,
+            Op::SetOptionsParens { options } => super::table::refuse_unknown_parameters(options),
             Op::AddColumn { if_not_exists, column_def, .. } => {
                 self.add_column(id, schema, column_def, *if_not_exists).await
             }
@@ -71,7 +77,7 @@ impl SqlSession {
             }
             other => Err(SqlError::unknown(
                 format!("ALTER TABLE .. {other}"),
-                "ADD COLUMN, ADD CONSTRAINT, DROP CONSTRAINT, ALTER COLUMN SET or DROP DEFAULT and NOT NULL, RENAME",
+                "ADD COLUMN, ADD, DROP and VALIDATE CONSTRAINT, ALTER COLUMN SET or DROP DEFAULT and NOT NULL, RENAME",
             )),
         }
     }
@@ -193,6 +199,17 @@ impl SqlSession {
             return Ok(());
         }
         Err(SqlError::new(state::UNDEFINED_OBJECT, message))
+    }
+}
+
+/// The lock of an operation (PostgreSQL's `AlterTableGetLockLevel`).
+fn lock_mode(operation: &Op) -> LockMode {
+    match operation {
+        Op::AddConstraint { constraint: ast::TableConstraint::ForeignKey(_), .. } => {
+            LockMode::ShareRowExclusive
+        }
+        Op::ValidateConstraint { .. } | Op::SetOptionsParens { .. } => LockMode::ShareUpdateExclusive,
+        _ => LockMode::AccessExclusive,
     }
 }
 

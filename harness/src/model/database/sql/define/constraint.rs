@@ -73,7 +73,7 @@ impl SqlSession {
             Wanted::Key { name, columns, primary } => self.add_key(id, schema, name, columns, primary),
             Wanted::Check { name, expr } => self.add_check(id, schema, name, &expr),
             Wanted::Foreign { name, columns, key } => {
-                self.add_foreign_key(id, schema, name, columns, &key).await
+                self.add_foreign_key(id, schema, name, columns, &key, true).await
             }
             Wanted::Generated { column, expr } => {
                 super::column::generate(schema, &column, &expr, &self.session)
@@ -166,13 +166,15 @@ impl SqlSession {
         Ok(())
     }
 
-    async fn add_foreign_key(
+    /// Makes a foreign key; rows that are there are left for `VALIDATE CONSTRAINT` where it is not checked.
+    pub(super) async fn add_foreign_key(
         &mut self,
         id: TableId,
         schema: &mut Schema,
         name: Option<Arc<str>>,
         columns: Vec<usize>,
         written: &ast::ForeignKeyConstraint,
+        checked: bool,
     ) -> Result<(), SqlError> {
         let to_name = names::object(&written.foreign_table)?;
         let own = *to_name == *schema.name;
@@ -202,7 +204,9 @@ impl SqlSession {
             deferrable,
             deferred,
         });
-        self.check_existing(&key, &to_schema)?;
+        if checked {
+            self.check_existing(&key, &to_schema)?;
+        }
         schema.foreign_keys.push(Arc::clone(&key));
         if own {
             schema.referrers.push(key);
@@ -211,6 +215,17 @@ impl SqlSession {
             self.redefine(to, to_schema);
         }
         Ok(())
+    }
+
+    /// `VALIDATE CONSTRAINT`.
+    pub(super) async fn validate(&mut self, schema: &Schema, name: &str) -> Result<(), SqlError> {
+        let key = schema.foreign_keys.iter().find(|key| &*key.name == name).cloned().ok_or_else(|| {
+            let message = format!("constraint \"{name}\" of relation \"{}\" does not exist", schema.name);
+            SqlError::new(state::UNDEFINED_OBJECT, message)
+        })?;
+        self.session.lock_table(key.to, LockMode::RowShare, true).await?;
+        let to = schema_of(&*self.session.table_def(key.to)?);
+        self.check_existing(&key, &to)
     }
 
     fn check_existing(&mut self, key: &ForeignKey, to: &Schema) -> Result<(), SqlError> {

@@ -156,17 +156,22 @@ fn refuse_unknown_options(options: &ast::CreateTableOptions) -> Result<(), SqlEr
             return Err(SqlError::unknown(format!("the table options {other}"), "WITH (fillfactor = ..)"));
         }
     };
+    refuse_unknown_parameters(list)
+}
+
+/// As [`refuse_unknown_options`], of the parameters alone.
+pub(super) fn refuse_unknown_parameters(list: &[ast::SqlOption]) -> Result<(), SqlError> {
     for option in list {
         let known = match option {
             ast::SqlOption::KeyValue { key, .. } => {
-                matches!(names::ident(key).as_str(), "fillfactor" | "autovacuum_enabled")
+                matches!(names::ident(key).as_str(), "fillfactor" | "autovacuum_enabled" | "parallel_workers")
             }
             _ => false,
         };
         if !known {
             return Err(SqlError::unknown(
                 format!("the storage parameter {option}"),
-                "fillfactor and autovacuum_enabled",
+                "fillfactor, autovacuum_enabled and parallel_workers",
             ));
         }
     }

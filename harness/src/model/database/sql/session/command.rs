@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 use super::super::super::error::{SqlError, state};
+use super::super::super::store::LockMode;
 use super::super::super::types::Type;
 use super::super::super::value::Value;
 use super::super::run::check_notify;
@@ -48,6 +49,18 @@ impl SqlSession {
             Command::Truncate { tables, restart_identity, cascade } => {
                 self.truncate(tables, *restart_identity, *cascade).await
             }
+            Command::Maintenance { tag, tables } => {
+                if *tag == "VACUUM" {
+                    self.outside_block(tag)?;
+                }
+                self.session.start()?;
+                for name in tables {
+                    let found = self.session.table_named(name);
+                    let (table, _) = found.ok_or_else(|| SqlError::no_relation(name))?;
+                    self.session.lock_table(table, LockMode::ShareUpdateExclusive, true).await?;
+                }
+                Ok(Answer::tag(*tag))
+            }
             Command::Drop { kind, names, if_exists, cascade } => {
                 self.drop(*kind, names, *if_exists, *cascade).await
             }
@@ -83,12 +96,6 @@ impl SqlSession {
             Command::Deallocate(name) => self.deallocate(name.as_deref()),
             Command::DiscardAll => self.discard_all(),
             Command::Constraints { deferred, names } => self.constraints(*deferred, names.as_deref()),
-            Command::Maintenance { tag, tables } => {
-                for name in tables {
-                    self.session.table_named(name).ok_or_else(|| SqlError::no_relation(name))?;
-                }
-                Ok(Answer::tag(*tag))
-            }
             Command::Checkpoint => Err(SqlError::unknown("CHECKPOINT from a session", "")),
             other => unreachable!("{other:?} was run above"),
         }

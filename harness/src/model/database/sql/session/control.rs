@@ -238,7 +238,7 @@ impl SqlSession {
     }
 
     /// Refuses what no block can do.
-    fn outside_block(&self, what: &str) -> Result<(), SqlError> {
+    pub(super) fn outside_block(&self, what: &str) -> Result<(), SqlError> {
         if !self.session.in_block() {
             return Ok(());
         }

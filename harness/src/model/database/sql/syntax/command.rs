@@ -121,12 +121,29 @@ fn other(tokens: &mut Tokens<'_>) -> Result<Option<Command>, SqlError> {
         Command::Deallocate(if tokens.take(&["all"]) { None } else { Some(tokens.name()?) })
     } else if tokens.take(&["checkpoint"]) {
         Command::Checkpoint
+    } else if tokens.take(&["vacuum"]) {
+        vacuum(tokens)?
     } else if tokens.take(&["analyze"]) {
-        let tables = if tokens.is_empty() { Vec::new() } else { tokens.relations()? };
-        Command::Maintenance { tag: "ANALYZE", tables }
+        Command::Maintenance { tag: "ANALYZE", tables: maintained("ANALYZE", tokens)? }
     } else {
         return Ok(None);
     }))
+}
+
+fn vacuum(tokens: &mut Tokens<'_>) -> Result<Command, SqlError> {
+    if tokens.word_is("full") {
+        return Err(SqlError::unknown("VACUUM FULL", "VACUUM [FREEZE] [ANALYZE] table"));
+    }
+    tokens.take(&["freeze"]);
+    tokens.take(&["analyze"]);
+    Ok(Command::Maintenance { tag: "VACUUM", tables: maintained("VACUUM", tokens)? })
+}
+
+fn maintained(tag: &str, tokens: &mut Tokens<'_>) -> Result<Vec<String>, SqlError> {
+    if tokens.is_empty() || tokens.rest().first() == Some(&Token::LParen) {
+        return Err(SqlError::unknown(format!("{tag} with options or without tables"), "tables by name"));
+    }
+    tokens.relations()
 }
 
 fn lock(tokens: &mut Tokens<'_>) -> Result<Command, SqlError> {
