@@ -5,6 +5,8 @@ pub(crate) mod calendar;
 mod cases;
 mod connection;
 pub(crate) mod decimal;
+#[cfg(test)]
+mod durability;
 pub(crate) mod error;
 mod port_value;
 mod sql;
