@@ -129,6 +129,17 @@ impl Recorder {
         }
     }
 
+    /// Looks at the events from the one of that number on, where they are kept in memory.
+    pub(crate) fn since<T>(&self, from: usize, look: impl FnOnce(&[Event]) -> T) -> Option<T> {
+        match &self.sink {
+            Sink::File(_) => None,
+            Sink::Memory(events) => {
+                let events = events.lock().expect("no code panics while it holds the events");
+                Some(look(&events[from..]))
+            }
+        }
+    }
+
     /// Records an observation.
     pub fn observe(&self, process: &Process, body: EventBody) {
         self.record(process, Kind::Ok, body, None);

@@ -24,8 +24,13 @@ pub struct ExploreResult {
     pub as_expected: bool,
     /// How many schedules were played.
     pub schedules: u64,
-    /// For an exhaustive search that came to its end: how many there are.
+    /// For an exhaustive search: how many there are, counted before they were visited.
     pub there_are: Option<u64>,
+    /// For an exhaustive search: how many were cut short where they became the same as one that was visited, but
+    /// for the order of steps that commute.
+    pub equivalent: u64,
+    /// How many runs could not be judged.
+    pub inconclusive: u64,
     /// How long the search took, shrinking included.
     pub seconds: f64,
     /// What was looked at, by name.
@@ -100,12 +105,23 @@ pub fn render(document: &ExploreDocument) -> String {
 
 fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
     let verdict = if result.as_expected { "as expected" } else { "NOT AS EXPECTED" };
-    let there_are = result.there_are.map_or(String::new(), |all| format!(" of {all}"));
-    writeln!(
-        out,
-        "{}: {verdict}; {}{there_are} schedules in {:.2} s",
-        result.variant, result.schedules, result.seconds
-    )?;
+    let ExploreResult { variant, schedules, seconds, .. } = result;
+    match result.there_are {
+        None => writeln!(out, "{variant}: {verdict}; {schedules} schedules in {seconds:.2} s")?,
+        Some(all) => {
+            writeln!(out, "{variant}: {verdict}; there are {all} schedules, visited in {seconds:.2} s")?;
+            let same = all.saturating_sub(*schedules);
+            if same > 0 {
+                writeln!(
+                    out,
+                    "  {schedules} to their ends; the other {same} are the same but for the order of steps that commute"
+                )?;
+            }
+        }
+    }
+    if result.inconclusive > 0 {
+        writeln!(out, "  could not be judged: {}", result.inconclusive)?;
+    }
     let counters: Vec<String> =
         result.coverage.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
     writeln!(out, "  looked at: {}", counters.join(", "))?;

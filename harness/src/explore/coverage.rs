@@ -32,7 +32,7 @@ impl Coverage {
                 self.pairs.insert((before, label));
             }
             last = Some((actor, label));
-            self.mishaps += u64::from(!matches!(step.turn, Turn::Step(_)));
+            self.mishaps += u64::from(step.turn.is_mishap());
         }
         self.steps += taken.len() as u64;
         self.interleavings.insert(whole.finish());

@@ -3,17 +3,23 @@
 //! Systematic Testing of Multithreaded Programs, 2007). A switch is a preemption where the one that moved last
 //! could have gone on.
 
-use super::strategy::{Mishap, mishap_turn};
-use crate::runner::explored::{Driver, Scene, Turn};
+use std::sync::{Arc, Mutex};
+
+use super::happens_before::{States, Trace};
+use super::strategy::Mishap;
+use crate::runner::explored::{Did, Driver, Next, Scene, Turn};
+
+/// The states that all walks of a search have seen.
+pub(super) type Known = Arc<Mutex<States>>;
 
 /// Follows given choices, then goes on without preemption; notes what else could have been chosen.
+#[derive(Default)]
 pub(super) struct Follow {
     /// Who moves at each step from the start.
     prefix: Vec<usize>,
     /// What goes wrong at which step.
     mishap: Option<(usize, Mishap)>,
     last: Option<usize>,
-    step: usize,
     preemptions: usize,
     preemptions_max: usize,
     /// The steps where somebody else could have moved, as prefixes of other schedules.
@@ -21,63 +27,94 @@ pub(super) struct Follow {
     path: Vec<usize>,
     /// Whether the mishap had something to happen to.
     pub(super) hit: bool,
-    /// How many steps there were.
-    pub(super) steps: usize,
+    /// Where states are skipped from which everything that follows is known.
+    known: Option<Known>,
+    trace: Trace,
+    /// It only counts.
+    counts: bool,
 }
 
 impl Follow {
     /// The schedule that begins like this.
     pub(super) fn new(prefix: Vec<usize>, preemptions_max: usize) -> Self {
-        Follow {
-            prefix,
-            mishap: None,
-            last: None,
-            step: 0,
-            preemptions: 0,
-            preemptions_max,
-            branches: Vec::new(),
-            path: Vec::new(),
-            hit: false,
-            steps: 0,
-        }
+        Follow { prefix, preemptions_max, ..Follow::default() }
+    }
+
+    /// The same, which nobody looks at the end of.
+    pub(super) fn counting(self) -> Self {
+        Follow { counts: true, ..self }
+    }
+
+    /// The same, cut where all that follows is known.
+    pub(super) fn skipping(self, known: &Known) -> Self {
+        Follow { known: Some(Arc::clone(known)), ..self }
     }
 
     /// The schedule without preemption, with a mishap at that step.
     pub(super) fn with_mishap(step: usize, mishap: Mishap) -> Self {
-        Follow { mishap: Some((step, mishap)), ..Follow::new(Vec::new(), 0) }
+        Follow { mishap: Some((step, mishap)), ..Follow::default() }
+    }
+
+    /// How many steps there were.
+    pub(super) fn steps(&self) -> usize {
+        self.path.len()
+    }
+
+    fn is_known(&self, scene: &Scene<'_>) -> bool {
+        let Some(known) = &self.known else { return false };
+        let left = self.preemptions_max.saturating_sub(self.preemptions);
+        let mut known = known.lock().expect("no code panics while it holds the states");
+        known.is_known(&self.trace, self.last, scene.ready, left)
+    }
+
+    /// Notes who else could move now.
+    fn branch(&mut self, scene: &Scene<'_>, chosen: usize, is_preemption: bool) {
+        if self.preemptions + usize::from(is_preemption) > self.preemptions_max {
+            return;
+        }
+        for other in scene.ready.iter().filter(|other| **other != chosen) {
+            let mut branch = self.path.clone();
+            branch.push(*other);
+            self.branches.push(branch);
+        }
     }
 }
 
 impl Driver for Follow {
-    fn next(&mut self, scene: &Scene<'_>) -> Option<Turn> {
+    fn next(&mut self, scene: &Scene<'_>) -> Next {
+        let step = self.path.len();
         let going_on = self.last.filter(|last| scene.ready.contains(last));
         let usual = going_on.unwrap_or(scene.ready[0]);
-        let chosen = match self.prefix.get(self.step) {
+        let chosen = match self.prefix.get(step) {
             Some(given) if scene.ready.contains(given) => *given,
             _ => usual,
         };
-        if self.step >= self.prefix.len() && self.mishap.is_none() {
-            let cost = usize::from(going_on.is_some());
-            if self.preemptions + cost <= self.preemptions_max {
-                for other in scene.ready.iter().filter(|other| **other != chosen) {
-                    let mut branch = self.path.clone();
-                    branch.push(*other);
-                    self.branches.push(branch);
-                }
+        if step >= self.prefix.len() && self.mishap.is_none() {
+            if self.is_known(scene) {
+                return Next::Cut;
             }
+            self.branch(scene, chosen, going_on.is_some());
         }
         self.preemptions += usize::from(going_on.is_some_and(|last| last != chosen));
         self.last = Some(chosen);
         self.path.push(chosen);
-        self.step += 1;
-        self.steps = self.step;
         if let Some((at, mishap)) = &self.mishap
-            && *at + 1 == self.step
-            && let Some(turn) = mishap_turn(mishap, chosen, &scene.standing[chosen])
+            && *at == step
+            && let Some(turn) = mishap.turn(chosen, scene)
         {
             self.hit = true;
-            return Some(turn);
+            return Next::Take(turn);
         }
-        Some(Turn::Step(chosen))
+        Next::Take(Turn::Step(chosen))
+    }
+
+    fn took(&mut self, did: Did) {
+        if self.known.is_some() {
+            self.trace.add(did);
+        }
+    }
+
+    fn looks_at_end(&self) -> bool {
+        !self.counts
     }
 }

@@ -3,6 +3,7 @@
 
 mod coverage;
 mod exhaustive;
+mod happens_before;
 mod moves;
 mod shrink;
 mod strategy;
@@ -15,7 +16,7 @@ use crosscheck_models::verdict::{PropertyVerdict, Verdict};
 use tokio::runtime::Runtime;
 
 use self::coverage::Coverage;
-use self::exhaustive::Follow;
+use self::exhaustive::{Follow, Known};
 use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
 use crate::design::Design;
@@ -23,7 +24,7 @@ use crate::judge;
 use crate::operation::{Generator, Operation, Workload};
 use crate::runner::explored::{self, Driver, Explored, Template};
 use crate::runner::{Doubt, RunRecord};
-use crate::schedule::{Directed, Plan, Schedule};
+use crate::schedule::{Directed, Move, Plan, Schedule};
 use crate::virtual_time;
 
 /// How many workloads a walk is chosen from.
@@ -48,6 +49,9 @@ pub struct Search {
     pub wanted: Vec<(Property, bool)>,
     /// Every schedule, instead of walks: up to so many preemptions.
     pub exhaustive: Option<usize>,
+    /// In an exhaustive search: schedules that differ from one another in the order of steps that commute are
+    /// visited once.
+    pub reduce: bool,
 }
 
 /// A violation.
@@ -70,8 +74,10 @@ pub struct Found {
 pub struct Exploration {
     /// How many schedules were played.
     pub schedules: u64,
-    /// For an exhaustive search: how many there are.
+    /// For an exhaustive search: how many there are, counted before they are visited.
     pub there_are: Option<u64>,
+    /// For an exhaustive search: how many of them were cut short, as the rest is that of one that was visited.
+    pub equivalent: u64,
     /// What was looked at, by name.
     pub coverage: BTreeMap<String, u64>,
     /// The first violation of each property, without faults and with them.
@@ -118,14 +124,17 @@ struct Explorer<'a> {
 impl Explorer<'_> {
     fn walk(&mut self, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), HarnessError> {
         let mishaps = mishaps(&self.design.faults());
+        let bound_ms = self.design.staleness_bound_ms().filter(|bound_ms| *bound_ms > 0);
+        let wait_ms = bound_ms.map(|bound_ms| bound_ms + bound_ms / 5);
         for number in 0..self.search.runs {
             if number % 256 == 0 {
                 progress(number, Some(self.search.runs));
             }
             let operations = self.operations(number % WORKLOADS);
-            let mut walk = Walk::new(self.search.seed, number, &mishaps);
-            let explored = self.play(&operations, &mut walk)?;
-            self.judge(&operations, &explored)?;
+            let mut walk = Walk::new(self.search.seed, number, &mishaps, wait_ms);
+            if let Some(explored) = self.play(&operations, &mut walk)? {
+                self.judge(&operations, &explored)?;
+            }
             if self.is_everything_found() {
                 break;
             }
@@ -140,36 +149,73 @@ impl Explorer<'_> {
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), HarnessError> {
         let operations = self.operations(0);
-        let mishaps = mishaps(&self.design.faults());
-        let mut base = Follow::new(Vec::new(), 0);
-        self.play(&operations, &mut base)?;
-        let faulty: Vec<(usize, Mishap)> = (0..base.steps)
-            .flat_map(|step| mishaps.iter().map(move |mishap| (step, mishap.clone())))
-            .collect();
-        self.coverage = Coverage::default();
-        self.exploration.schedules = 0;
+        let faulty = self.single_faults(&operations)?;
+        let Some(interleavings) = self.count(&operations, preemptions, progress)? else { return Ok(()) };
+        let all = interleavings + faulty.len() as u64;
+        self.exploration.there_are = Some(all);
         for (step, mishap) in faulty {
+            progress(self.exploration.schedules, Some(all));
             let mut follow = Follow::with_mishap(step, mishap);
-            let explored = self.play(&operations, &mut follow)?;
-            if follow.hit {
+            if let Some(explored) = self.play(&operations, &mut follow)? {
                 self.judge(&operations, &explored)?;
                 self.note_fault_point(step, &explored)?;
             }
-            progress(self.exploration.schedules, None);
         }
+        let known = Known::default();
         let mut open = vec![Vec::new()];
         while let Some(prefix) = open.pop() {
-            if self.exploration.schedules >= self.search.runs {
-                return Ok(());
-            }
             let mut follow = Follow::new(prefix, preemptions);
-            let explored = self.play(&operations, &mut follow)?;
-            self.judge(&operations, &explored)?;
+            if self.search.reduce {
+                follow = follow.skipping(&known);
+            }
+            match self.play(&operations, &mut follow)? {
+                Some(explored) => self.judge(&operations, &explored)?,
+                None => self.exploration.equivalent += 1,
+            }
             open.append(&mut follow.branches);
-            progress(self.exploration.schedules, None);
+            progress(self.exploration.schedules, Some(all));
         }
-        self.exploration.there_are = Some(self.exploration.schedules);
         Ok(())
+    }
+
+    /// The steps of the schedule without preemption, with what can go wrong at each.
+    fn single_faults(&self, operations: &[Vec<Operation>]) -> Result<Vec<(usize, Mishap)>, HarnessError> {
+        let mut base = Follow::new(Vec::new(), 0).counting();
+        self.walked(operations, &mut base)?;
+        let mishaps = mishaps(&self.design.faults());
+        let mut faulty = Vec::new();
+        for step in 0..base.steps() {
+            for mishap in &mishaps {
+                let mut follow = Follow::with_mishap(step, mishap.clone()).counting();
+                self.walked(operations, &mut follow)?;
+                if follow.hit {
+                    faulty.push((step, mishap.clone()));
+                }
+            }
+        }
+        Ok(faulty)
+    }
+
+    /// How many interleavings there are; none where there are more than are to be visited.
+    fn count(
+        &self,
+        operations: &[Vec<Operation>],
+        preemptions: usize,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<Option<u64>, HarnessError> {
+        let mut open = vec![Vec::new()];
+        let mut count = 0;
+        while let Some(prefix) = open.pop() {
+            let mut follow = Follow::new(prefix, preemptions).counting();
+            self.walked(operations, &mut follow)?;
+            open.append(&mut follow.branches);
+            count += 1;
+            if count > self.search.runs {
+                return Ok(None);
+            }
+            progress(count, None);
+        }
+        Ok(Some(count))
     }
 
     fn note_fault_point(&mut self, step: usize, explored: &Explored) -> Result<(), HarnessError> {
@@ -181,7 +227,8 @@ impl Explorer<'_> {
             explored::Turn::Crash(_) => format!("{actor} crashes before `{before}`"),
             explored::Turn::LoseReply(_) => format!("{actor} never hears of `{before}`"),
             explored::Turn::LoseRequest(_) => format!("`{before}` of {actor} is lost"),
-            explored::Turn::Fault(on) => format!("{} before step {step}", on.fault),
+            explored::Turn::Fault(on) | explored::Turn::Inject(on) => format!("{} at step {step}", on.fault),
+            explored::Turn::Heal(_) | explored::Turn::Wait(_) => return Ok(()),
         };
         for verdict in self.violated(&explored.record, true)? {
             self.exploration.fault_points.push((what.clone(), verdict.property));
@@ -193,41 +240,59 @@ impl Explorer<'_> {
     fn operations(&self, number: u64) -> Vec<Vec<Operation>> {
         let workload = Workload {
             clients: self.search.clients,
-            keys: 1 + usize::from(number % 4 == 3),
+            // One key or two, whatever the kind of walk: its kind goes by the number's last two bits.
+            keys: 1 + usize::from(number / 4 % 2 == 1),
             rate: None,
             ..self.design.workload()
         };
+        // Some bugs need few operations and some need more.
+        let more = if self.search.exhaustive.is_some() { 0 } else { number / 8 % 3 };
+        let operations = self.search.operations + usize::try_from(more).unwrap_or(0);
         (0..self.search.clients)
             .map(|client| {
                 let seed = self.search.seed.wrapping_mul(1_000_003).wrapping_add(number);
                 let mut generator = Generator::new(seed, client, &workload);
-                (0..self.search.operations).map(|_| generator.next_operation()).collect()
+                (0..operations).map(|_| generator.next_operation()).collect()
             })
             .collect()
     }
 
+    /// Plays, and counts it; none where the driver did not want to know what came of it.
     fn play(
         &mut self,
         operations: &[Vec<Operation>],
         driver: &mut dyn Driver,
-    ) -> Result<Explored, HarnessError> {
+    ) -> Result<Option<Explored>, HarnessError> {
+        let explored = self.walked(operations, driver)?;
+        if let Some(explored) = &explored {
+            self.exploration.schedules += 1;
+            self.coverage.note(&explored.actors, &explored.taken);
+        }
+        Ok(explored)
+    }
+
+    fn walked(
+        &self,
+        operations: &[Vec<Operation>],
+        driver: &mut dyn Driver,
+    ) -> Result<Option<Explored>, HarnessError> {
         let schedule = self.schedule(Directed { clients: operations.to_vec(), moves: Vec::new() });
         let (place, footprints) = self.template.place();
+        if self.search.exhaustive.is_some() && self.search.reduce {
+            footprints.switch_on();
+        }
         let run = explored::play(self.design.clone(), place, &schedule, operations, &footprints, driver);
-        let explored = runtime()?.block_on(run)?;
-        self.exploration.schedules += 1;
-        self.coverage.note(&explored.actors, &explored.taken);
-        Ok(explored)
+        runtime()?.block_on(run)
     }
 
     fn judge(&mut self, operations: &[Vec<Operation>], explored: &Explored) -> Result<(), HarnessError> {
         if explored.record.doubt != Doubt::None {
             self.exploration.inconclusive += 1;
         }
-        let with_faults = explored.taken.iter().any(|taken| !matches!(taken.turn, explored::Turn::Step(_)));
+        let with_faults = explored.taken.iter().any(|taken| taken.turn.is_mishap());
         for verdict in self.violated(&explored.record, with_faults)? {
             let known = |found: &Found| {
-                found.verdict.property == verdict.property && found.with_faults == with_faults
+                found.verdict.property == verdict.property && found.with_faults <= with_faults
             };
             if self.exploration.found.iter().any(known) {
                 continue;
@@ -235,6 +300,9 @@ impl Explorer<'_> {
             let moves = moves::moves(&explored.actors, &explored.taken);
             let directed = Directed { clients: operations.to_vec(), moves };
             let found = self.shrunk(directed, verdict, with_faults);
+            self.exploration.found.retain(|old| {
+                old.verdict.property != found.verdict.property || old.with_faults < found.with_faults
+            });
             self.exploration.found.push(found);
         }
         Ok(())
@@ -258,6 +326,11 @@ impl Explorer<'_> {
         let smallest = shrink::shrink(directed, |directed| again(directed).is_some());
         let verdict = again(&smallest).unwrap_or(verdict);
         let moves = smallest.moves.len();
+        // What needs no fault in the end is found without faults, if it is looked for there.
+        let is_fault =
+            |step: &Move| !matches!(step, Move::Run { .. } | Move::Start { .. } | Move::Wait { .. });
+        let with_faults = with_faults
+            && (smallest.moves.iter().any(is_fault) || !self.search.without_faults.contains(&property));
         let mut schedule = self.schedule(smallest);
         schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
         schedule.about = format!("found by exploration: violates {property}");

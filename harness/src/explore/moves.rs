@@ -26,6 +26,9 @@ pub(super) fn moves(actors: &[Arc<str>], taken: &[Taken]) -> Vec<Move> {
             Turn::LoseReply(who) => moves.push(Move::LoseReply { actor: actor(*who) }),
             Turn::LoseRequest(who) => moves.push(Move::LoseRequest { actor: actor(*who) }),
             Turn::Fault(on) => moves.extend([Move::Inject(on.clone()), Move::Heal(on.clone())]),
+            Turn::Inject(on) => moves.push(Move::Inject(on.clone())),
+            Turn::Heal(on) => moves.push(Move::Heal(on.clone())),
+            Turn::Wait(ms) => moves.push(Move::Wait { ms: *ms }),
         }
         at += 1;
     }

@@ -16,7 +16,7 @@ pub(super) fn shrink(start: Directed, violates: impl Fn(&Directed) -> bool) -> D
     let test = |directed: Directed| {
         if violates(&directed) { Err(TestCaseError::fail("violated")) } else { Ok(()) }
     };
-    let tree = ScheduleTree { current: start.clone(), before: None, next: 0 };
+    let tree = ScheduleTree { current: start.clone(), before: None, next: 0, kept: false };
     match TestRunner::new(config).run_one(tree, test) {
         Err(TestError::Fail(_, smallest)) => smallest,
         Ok(_) | Err(TestError::Abort(_)) => start,
@@ -30,18 +30,25 @@ struct ScheduleTree {
     before: Option<Directed>,
     /// The number of the change to be tried next.
     next: usize,
+    /// Whether a change was kept since the first of them was tried: then all are worth trying again.
+    kept: bool,
 }
 
 impl ScheduleTree {
     fn try_next(&mut self) -> bool {
-        while let Some(smaller) = smaller(&self.current, self.next) {
-            if smaller != self.current {
-                self.before = Some(std::mem::replace(&mut self.current, smaller));
-                return true;
+        loop {
+            while let Some(smaller) = smaller(&self.current, self.next) {
+                if smaller != self.current {
+                    self.before = Some(std::mem::replace(&mut self.current, smaller));
+                    return true;
+                }
+                self.next += 1;
             }
-            self.next += 1;
+            if !std::mem::take(&mut self.kept) {
+                return false;
+            }
+            self.next = 0;
         }
-        false
     }
 }
 
@@ -54,7 +61,7 @@ impl ValueTree for ScheduleTree {
 
     fn simplify(&mut self) -> bool {
         // The last change was kept: what came after it may now be at its place.
-        self.before = None;
+        self.kept |= self.before.take().is_some();
         self.try_next()
     }
 

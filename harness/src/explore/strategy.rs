@@ -4,7 +4,8 @@ use rand::{Rng, RngExt};
 
 use crate::gate::StepKind;
 use crate::operation::stream;
-use crate::runner::explored::{Driver, Scene, Standing, Turn};
+use crate::port::System;
+use crate::runner::explored::{Driver, Next, Scene, Standing, Turn};
 use crate::schedule::FaultOn;
 
 /// How many steps a small run has, about: change points and faults lie among them.
@@ -15,15 +16,25 @@ pub(super) const DEPTH: usize = 3;
 
 /// What can go wrong once in a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) enum Mishap {
+pub(super) struct Mishap {
+    /// What.
+    what: What,
+    /// To whom: a client, or the service of that name; none is everybody.
+    of: Option<String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
     /// Whoever is about to move crashes.
     Crash,
     /// The call of whoever is about to move happens, and it never hears of it.
-    LoseReply,
+    LoseReply(Option<System>),
     /// The call of whoever is about to move does not happen, and it never hears of it.
-    LoseRequest,
-    /// A fault of a system.
+    LoseRequest(Option<System>),
+    /// A fault of a system, which is over at once.
     Of(FaultOn),
+    /// A fault of a system that lasts for some steps.
+    During(FaultOn),
 }
 
 /// A walk that the seed decides.
@@ -32,6 +43,10 @@ pub(super) struct Walk {
     kind: Kind,
     /// At which step what goes wrong.
     mishap: Option<(usize, Mishap)>,
+    /// A fault that began, and the step before which it ends.
+    lasting: Option<(usize, FaultOn)>,
+    /// At which step how long nothing happens.
+    wait: Option<(usize, u64)>,
     step: usize,
 }
 
@@ -44,8 +59,9 @@ enum Kind {
 }
 
 impl Walk {
-    /// The walk of that number: every second one by priorities, and of each two pairs one with a mishap.
-    pub(super) fn new(seed: u64, number: u64, mishaps: &[Mishap]) -> Self {
+    /// The walk of that number: every second one by priorities, of each two pairs one with a mishap, and of each two
+    /// fours one with a wait, where there is a time to wait for.
+    pub(super) fn new(seed: u64, number: u64, mishaps: &[Mishap], wait_ms: Option<u64>) -> Self {
         let mut rng: Box<dyn Rng + Send> = Box::new(stream(seed, &format!("walk {number}")));
         let kind = if number.is_multiple_of(2) {
             Kind::Random { last: None }
@@ -55,7 +71,8 @@ impl Walk {
         };
         let mishap = (number % 4 >= 2 && !mishaps.is_empty())
             .then(|| (rng.random_range(0..STEPS_ABOUT), mishaps[rng.random_range(0..mishaps.len())].clone()));
-        Walk { rng, kind, mishap, step: 0 }
+        let wait = wait_ms.filter(|_| number % 8 >= 4).map(|ms| (rng.random_range(0..STEPS_ABOUT), ms));
+        Walk { rng, kind, mishap, lasting: None, wait, step: 0 }
     }
 
     fn pick(&mut self, scene: &Scene<'_>) -> usize {
@@ -85,48 +102,89 @@ impl Walk {
 }
 
 impl Driver for Walk {
-    fn next(&mut self, scene: &Scene<'_>) -> Option<Turn> {
+    fn next(&mut self, scene: &Scene<'_>) -> Next {
         let actor = self.pick(scene);
         self.step += 1;
+        if self.wait.is_some_and(|(at, _)| at < self.step)
+            && let Some((_, ms)) = self.wait.take()
+        {
+            return Next::Take(Turn::Wait(ms));
+        }
+        if self.lasting.as_ref().is_some_and(|(until, _)| *until < self.step)
+            && let Some((_, on)) = self.lasting.take()
+        {
+            return Next::Take(Turn::Heal(on));
+        }
         let due = self.mishap.as_ref().is_some_and(|(at, _)| *at < self.step);
         if due && let Some((_, mishap)) = self.mishap.take() {
-            match mishap_turn(&mishap, actor, &scene.standing[actor]) {
-                Some(turn) => return Some(turn),
-                // It needs a call, and this is none: the next step may be one.
+            match mishap.turn(actor, scene) {
+                Some(turn) => {
+                    if let Turn::Inject(on) = &turn {
+                        let steps = self.rng.random_range(1..STEPS_ABOUT / 2);
+                        self.lasting = Some((self.step + steps, on.clone()));
+                    }
+                    return Next::Take(turn);
+                }
+                // It needs a call of somebody, and this is none: the next step may be one.
                 None => self.mishap = Some((self.step, mishap)),
             }
         }
-        Some(Turn::Step(actor))
+        Next::Take(Turn::Step(actor))
     }
 }
 
-/// The mishap as a turn of that actor; none where it has nothing to happen to.
-pub(super) fn mishap_turn(mishap: &Mishap, actor: usize, at: &Standing) -> Option<Turn> {
-    let Standing::Before(step) = at else { return None };
-    match mishap {
-        Mishap::Crash => (step.kind != StepKind::Between).then_some(Turn::Crash(actor)),
-        Mishap::LoseReply => (step.kind == StepKind::Call).then_some(Turn::LoseReply(actor)),
-        Mishap::LoseRequest => (step.kind == StepKind::Call).then_some(Turn::LoseRequest(actor)),
-        Mishap::Of(on) => Some(Turn::Fault(on.clone())),
+impl Mishap {
+    /// As a turn, with that actor about to move; none where it has nothing to happen to.
+    pub(super) fn turn(&self, actor: usize, scene: &Scene<'_>) -> Option<Turn> {
+        match &self.what {
+            What::Of(on) => return Some(Turn::Fault(on.clone())),
+            What::During(on) => return Some(Turn::Inject(on.clone())),
+            What::Crash | What::LoseReply(_) | What::LoseRequest(_) => {}
+        }
+        let name = &*scene.actors[actor];
+        let is_meant = |of: &str| name == of || name.strip_prefix(of).is_some_and(|rest| rest.starts_with('-'));
+        let Standing::Before(step) = &scene.standing[actor] else { return None };
+        if !self.of.as_deref().is_none_or(is_meant) {
+            return None;
+        }
+        let is_call =
+            |system: &Option<System>| step.kind == StepKind::Call && system.is_none_or(|of| of == step.system);
+        match &self.what {
+            What::Crash if step.kind != StepKind::Between => Some(Turn::Crash(actor)),
+            What::LoseReply(system) if is_call(system) => Some(Turn::LoseReply(actor)),
+            What::LoseRequest(system) if is_call(system) => Some(Turn::LoseRequest(actor)),
+            _ => None,
+        }
     }
 }
 
-/// What the faults that a design claims to survive come to, one at a time.
+/// What the faults of a design come to, one at a time. Those that only make a system slow or stand still are other
+/// orders of steps.
 pub(super) fn mishaps(faults: &[&str]) -> Vec<Mishap> {
-    let mut mishaps = Vec::new();
+    let mut mishaps: Vec<Mishap> = Vec::new();
     for fault in faults {
-        let id = fault.split('@').next().unwrap_or(fault);
-        let more = match id.split_once('-') {
-            Some(("app", "crash")) => vec![Mishap::Crash],
-            Some(("app", "lost-reply") | (_, "cut-replies")) => vec![Mishap::LoseReply],
-            Some(("app", "lost-request") | (_, "cut-requests" | "refuse")) => vec![Mishap::LoseRequest],
-            Some((_, "cut" | "reset")) => vec![Mishap::LoseReply, Mishap::LoseRequest],
-            Some((_, "crash" | "restart")) => {
-                vec![Mishap::Of(FaultOn { fault: id.to_owned(), of: None })]
+        let (id, of) = fault.split_once('@').map_or((*fault, None), |(id, of)| (id, Some(of.to_owned())));
+        let (system, kind) = id.split_once('-').unwrap_or((id, ""));
+        let system = [System::Db, System::Cache, System::Broker].into_iter().find(|known| known.id() == system);
+        let on = FaultOn { fault: id.to_owned(), of: of.clone() };
+        let what = match (system, kind) {
+            (None, "crash") => vec![What::Crash],
+            (None, "lost-reply") | (Some(_), "cut-replies") => vec![What::LoseReply(system)],
+            (None, "lost-request") | (Some(_), "cut-requests" | "refuse") => vec![What::LoseRequest(system)],
+            (Some(_), "cut") => {
+                vec![What::LoseReply(system), What::LoseRequest(system), What::During(on)]
             }
+            (Some(_), "reset") => vec![What::LoseReply(system), What::LoseRequest(system), What::Of(on)],
+            (Some(_), "crash" | "restart" | "flush") => vec![What::Of(on)],
+            (Some(_), "sync-wait") => vec![What::During(on)],
             _ => Vec::new(),
         };
-        mishaps.extend(more.into_iter().filter(|mishap| !mishaps.contains(mishap)).collect::<Vec<_>>());
+        for what in what {
+            let mishap = Mishap { what, of: of.clone() };
+            if !mishaps.contains(&mishap) {
+                mishaps.push(mishap);
+            }
+        }
     }
     mishaps
 }
@@ -137,10 +195,18 @@ mod tests {
 
     #[test]
     fn links_that_can_be_cut_lose_requests_and_replies() {
-        let crash = Mishap::Of(FaultOn { fault: "db-crash".to_owned(), of: None });
+        let on = |id: &str, of: Option<&str>| FaultOn { fault: id.to_owned(), of: of.map(str::to_owned) };
+        let mishap = |what, of: Option<&str>| Mishap { what, of: of.map(str::to_owned) };
         assert_eq!(
-            mishaps(&["app-crash@relay", "db-cut", "db-crash", "db-latency", "broker-cut-replies"]),
-            [Mishap::Crash, Mishap::LoseReply, Mishap::LoseRequest, crash]
+            mishaps(&["app-crash@relay", "db-cut@client", "db-crash", "db-latency", "broker-cut-replies"]),
+            [
+                mishap(What::Crash, Some("relay")),
+                mishap(What::LoseReply(Some(System::Db)), Some("client")),
+                mishap(What::LoseRequest(Some(System::Db)), Some("client")),
+                mishap(What::During(on("db-cut", Some("client"))), Some("client")),
+                mishap(What::Of(on("db-crash", None)), None),
+                mishap(What::LoseReply(Some(System::Broker)), None),
+            ]
         );
     }
 }

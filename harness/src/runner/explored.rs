@@ -4,8 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use crosscheck_models::history::{Event, EventBody, Kind};
 use tokio::task::JoinSet;
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
 use super::client::work;
 use super::directed::{self, Listed};
@@ -14,13 +15,16 @@ use crate::backend::model::{ModelBackend, Systems};
 use crate::backend::{Backend as _, HarnessError, Time, Wait};
 use crate::design::Design;
 use crate::gate::{Decision, Gate, StepInfo, StepKind, Whereabouts};
-use crate::model::footprint::{Access, Footprints};
+use crate::model::footprint::{Access, Footprints, Resource};
 use crate::operation::Operation;
 use crate::port::System;
 use crate::schedule::{FaultOn, Move, Schedule};
 
 /// How long, in virtual time, an actor may be under way before it counts as waiting for another.
 const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
+
+/// From here on time counts as having passed over a step: the stamps of a history alone move it by less.
+const TIME_PASSES: Duration = Duration::from_millis(1);
 
 /// After so many steps a run ends as it is: the walk has gone in circles.
 const STEPS_MAX: usize = 2000;
@@ -49,6 +53,12 @@ pub(crate) enum Turn {
     LoseRequest(usize),
     /// A fault begins, and is healed at once.
     Fault(FaultOn),
+    /// A fault begins.
+    Inject(FaultOn),
+    /// A fault ends.
+    Heal(FaultOn),
+    /// So many milliseconds pass, while nobody moves.
+    Wait(u64),
 }
 
 /// What a driver sees when everybody stands still.
@@ -62,13 +72,38 @@ pub(crate) struct Scene<'a> {
     pub(crate) ready: &'a [usize],
 }
 
-/// Says who moves next; none ends the walk, and everybody runs freely.
-pub(crate) trait Driver: Send {
-    /// The next turn.
-    fn next(&mut self, scene: &Scene<'_>) -> Option<Turn>;
+/// How a walk goes on.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Next {
+    /// With this turn.
+    Take(Turn),
+    /// With nothing: what comes of it is known already.
+    Cut,
+}
 
-    /// What the turn just taken read and wrote.
-    fn took(&mut self, _turn: &Turn, _accesses: Vec<Access>) {}
+/// What a turn did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Did {
+    /// Those who stand elsewhere than before, its own actor among them: it may have let others go on.
+    pub(crate) moved: Vec<usize>,
+    /// What was read and written, in the systems and in the history.
+    pub(crate) accesses: Vec<Access>,
+    /// It was no step, or time passed over it: its order matters to everything.
+    pub(crate) is_global: bool,
+}
+
+/// Says who moves next.
+pub(crate) trait Driver: Send {
+    /// The next turn. There is somebody who can take one.
+    fn next(&mut self, scene: &Scene<'_>) -> Next;
+
+    /// What the turn before did.
+    fn took(&mut self, _did: Did) {}
+
+    /// Whether what comes of a walk to its end is looked at.
+    fn looks_at_end(&self) -> bool {
+        true
+    }
 }
 
 /// A turn that was taken, and where it left its actor.
@@ -86,7 +121,8 @@ pub(crate) struct Explored {
     pub(crate) actors: Vec<Arc<str>>,
 }
 
-/// Plays the operations as the driver says. The history stays in memory.
+/// Plays the operations as the driver says; none where the driver does not want to know what came of it. The
+/// history stays in memory.
 pub(crate) async fn play(
     design: Arc<dyn Design>,
     place: Place,
@@ -94,45 +130,36 @@ pub(crate) async fn play(
     clients: &[Vec<Operation>],
     footprints: &Footprints,
     driver: &mut dyn Driver,
-) -> Result<Explored, HarnessError> {
+) -> Result<Option<Explored>, HarnessError> {
     let layout = design.layout();
     let started = start(design, place, &layout, Gate::directed(), schedule.seed, None).await?;
     let run = started.run.clone();
-    let (walked, taken, actors) = walk(&run, clients, footprints, driver).await;
-    let record = end(started, walked, &layout).await?;
-    Ok(Explored { record, taken, actors })
+    let mut working = JoinSet::new();
+    let mut actors: Vec<Arc<str>> = Vec::new();
+    for (slot, operations) in clients.iter().enumerate() {
+        working.spawn(work(run.clone(), slot, clients.len(), Listed::new(operations.clone())));
+        actors.push(format!("client-{slot}").into());
+    }
+    actors.extend(run.design.services().iter().map(|service| Arc::from(service.name.as_str())));
+    let mut walk = Walk::new(&run, &actors);
+    let walked = walk.to_end(footprints, driver).await;
+    let taken = walk.taken;
+    let rested = match walked {
+        Ok(Walked::Cut) => return Ok(None),
+        Ok(Walked::ToEnd) if !driver.looks_at_end() => return Ok(None),
+        Ok(Walked::ToEnd) => directed::let_everyone_finish(&run, &mut working).await,
+        Err(inconclusive) => Err(inconclusive),
+    };
+    let record = end(started, rested, &layout).await?;
+    Ok(Some(Explored { record, taken, actors }))
 }
 
-/// Starts everybody, and takes turns until the driver ends it or nobody can move.
-async fn walk(
-    run: &Arc<Run>,
-    clients: &[Vec<Operation>],
-    footprints: &Footprints,
-    driver: &mut dyn Driver,
-) -> (Result<(), Inconclusive>, Vec<Taken>, Vec<Arc<str>>) {
-    let slots = clients.len();
-    let mut working = JoinSet::new();
-    for (slot, operations) in clients.iter().enumerate() {
-        working.spawn(work(run.clone(), slot, slots, Listed::new(operations.clone())));
-    }
-    let mut actors: Vec<Arc<str>> = (0..slots).map(|slot| format!("client-{slot}").into()).collect();
-    actors.extend(run.design.services().iter().map(|service| Arc::from(service.name.as_str())));
-    let mut walk = Walk { run, actors: &actors, idle_at: vec![None; actors.len()], taken: Vec::new() };
-    while walk.taken.len() < STEPS_MAX {
-        let standing = walk.settle().await;
-        walk.note_standing(&standing);
-        drop(footprints.take());
-        let ready = walk.ready(&standing);
-        let scene = Scene { actors: &actors, standing: &standing, ready: &ready };
-        let Some(turn) = (if ready.is_empty() { None } else { driver.next(&scene) }) else { break };
-        if let Err(inconclusive) = walk.take(&turn, &standing).await {
-            return (Err(inconclusive), walk.taken, actors);
-        }
-        driver.took(&turn, footprints.take());
-    }
-    let taken = walk.taken;
-    let rested = directed::let_everyone_finish(run, &mut working).await;
-    (rested, taken, actors)
+/// How a walk ended.
+enum Walked {
+    /// Nobody can move, or it has gone in circles.
+    ToEnd,
+    /// What comes of it is known.
+    Cut,
 }
 
 struct Walk<'a> {
@@ -141,9 +168,63 @@ struct Walk<'a> {
     /// For an actor that found nothing to do: how much had moved by then.
     idle_at: Vec<Option<u64>>,
     taken: Vec<Taken>,
+    /// How many events the history had when the last turn was taken, and when that was.
+    events: usize,
+    since: Instant,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    fn new(run: &'a Arc<Run>, actors: &'a [Arc<str>]) -> Self {
+        let idle_at = vec![None; actors.len()];
+        Walk { run, actors, idle_at, taken: Vec::new(), events: 0, since: Instant::now() }
+    }
+
+    /// Takes turns until the driver ends it or nobody can move.
+    async fn to_end(
+        &mut self,
+        footprints: &Footprints,
+        driver: &mut dyn Driver,
+    ) -> Result<Walked, Inconclusive> {
+        let mut before: Option<Vec<Standing>> = None;
+        loop {
+            let standing = self.settle().await;
+            self.note_standing(&standing);
+            let did = self.did(before.as_deref(), &standing, footprints);
+            if before.is_some() {
+                driver.took(did);
+            }
+            let ready = self.ready(&standing);
+            if ready.is_empty() || self.taken.len() >= STEPS_MAX {
+                return Ok(Walked::ToEnd);
+            }
+            let scene = Scene { actors: self.actors, standing: &standing, ready: &ready };
+            let Next::Take(turn) = driver.next(&scene) else { return Ok(Walked::Cut) };
+            self.take(&turn, &standing).await?;
+            before = Some(standing);
+        }
+    }
+
+    /// What the last turn did.
+    fn did(&mut self, before: Option<&[Standing]>, now: &[Standing], footprints: &Footprints) -> Did {
+        let mut accesses = footprints.take();
+        let events = self.run.recorder.since(self.events, |events| {
+            accesses.extend(events.iter().filter_map(mark));
+            events.len()
+        });
+        self.events += events.unwrap_or_default();
+        let passed = self.since.elapsed();
+        self.since = Instant::now();
+        let is_own = |actor: usize| self.taken.last().is_some_and(|taken| taken.turn.actor() == Some(actor));
+        let moved =
+            |actor: &usize| is_own(*actor) || before.is_none_or(|before| before[*actor] != now[*actor]);
+        let is_step = self.taken.last().is_some_and(|taken| matches!(taken.turn, Turn::Step(_)));
+        Did {
+            moved: (0..self.actors.len()).filter(moved).collect(),
+            accesses,
+            is_global: !is_step || passed >= TIME_PASSES,
+        }
+    }
+
     /// Waits until everybody stands still.
     async fn settle(&self) -> Vec<Standing> {
         let mut changes = self.run.gate.changes();
@@ -236,18 +317,37 @@ impl Walk<'_> {
                 self.run.inject(on).await?;
                 self.run.heal(on).await
             }
+            Turn::Inject(on) => self.run.inject(on).await,
+            Turn::Heal(on) => self.run.heal(on).await,
+            Turn::Wait(ms) => directed::play_move(self.run, &Move::Wait { ms: *ms }).await,
         }
     }
 }
 
+/// What an event of the history is to the order of steps: properties compare when operations began and ended, and
+/// when effects came.
+fn mark(event: &Event) -> Option<Access> {
+    let write = match (&event.body, event.kind) {
+        (EventBody::Write(_) | EventBody::Read(_) | EventBody::Txn(_), Kind::Invoke) => false,
+        (EventBody::Step(_), _) => return None,
+        _ => true,
+    };
+    Some(Access { resource: Resource::all("marks of the history"), write })
+}
+
 impl Turn {
+    /// Whether something goes wrong with it.
+    pub(crate) fn is_mishap(&self) -> bool {
+        !matches!(self, Turn::Step(_) | Turn::Wait(_))
+    }
+
     /// Whose turn it is.
     pub(crate) fn actor(&self) -> Option<usize> {
         match self {
             Turn::Step(actor) | Turn::Crash(actor) | Turn::LoseReply(actor) | Turn::LoseRequest(actor) => {
                 Some(*actor)
             }
-            Turn::Fault(_) => None,
+            Turn::Fault(_) | Turn::Inject(_) | Turn::Heal(_) | Turn::Wait(_) => None,
         }
     }
 }

@@ -75,6 +75,11 @@ impl Stop {
         Stop { exit: Exit::CouldNotRun, why: why.into() }
     }
 
+    /// What was observed does not decide it.
+    pub(crate) fn unknown(why: impl Into<String>) -> Stop {
+        Stop { exit: Exit::Unknown, why: why.into() }
+    }
+
     /// Ends with this exit; `why` is asked only if it is not 0.
     pub(crate) fn unless_valid(exit: Exit, why: impl FnOnce() -> String) -> Result<(), Stop> {
         match exit {

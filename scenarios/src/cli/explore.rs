@@ -22,6 +22,12 @@ use super::args::BackendChoice;
 use super::session::{self, Progress};
 use super::{Exit, Output, Stop};
 
+/// Schedules of a search, if nothing else is said.
+const RUNS: u64 = 20_000;
+
+/// Schedules that an exhaustive search visits at most, if nothing else is said.
+const EXHAUSTIVE_MAX: u64 = 1_000_000;
+
 /// Preemptions of an exhaustive search.
 const PREEMPTIONS: usize = 2;
 
@@ -37,9 +43,9 @@ pub(crate) struct Args {
     /// Which variants: a glob over the full id, in which `*` crosses `/`
     #[arg(value_name = "PATTERN", required = true)]
     patterns: Vec<String>,
-    /// How many schedules of each variant at most
-    #[arg(long, value_name = "N", default_value_t = 20_000)]
-    runs: u64,
+    /// How many schedules of each variant at most [default: 20000; with --exhaustive 1000000]
+    #[arg(long, value_name = "N")]
+    runs: Option<u64>,
     /// What all randomness comes from
     #[arg(long, value_name = "N", default_value_t = 1)]
     seed: u64,
@@ -47,6 +53,9 @@ pub(crate) struct Args {
     /// two preemptions
     #[arg(long)]
     exhaustive: bool,
+    /// Visits also those schedules that differ only in the order of steps that commute
+    #[arg(long, requires = "exhaustive")]
+    no_reduction: bool,
     /// How many clients there are
     #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=8))]
     clients: u8,
@@ -97,7 +106,11 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         }
     })?;
     let seconds = started.elapsed().as_secs_f64();
-    let Exploration { schedules, there_are, coverage, found, fault_points, inconclusive: _ } = exploration;
+    if args.exhaustive && exploration.there_are.is_none() {
+        return Err(too_many(&design.id(), args.runs.unwrap_or(EXHAUSTIVE_MAX)));
+    }
+    let Exploration { schedules, there_are, equivalent, coverage, found, fault_points, inconclusive } =
+        exploration;
     let mut violations = Vec::new();
     for found in &found {
         violations.push(violation(args, design, row.as_ref(), found)?);
@@ -112,6 +125,8 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         as_expected,
         schedules,
         there_are,
+        equivalent,
+        inconclusive,
         seconds,
         coverage,
         violations,
@@ -119,6 +134,13 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         fault_points,
     };
     Ok((result, found))
+}
+
+fn too_many(variant: &str, runs: u64) -> Stop {
+    let advice = "raise --runs, or take fewer --clients";
+    Stop::unknown(format!(
+        "{variant}: there are more than {runs} schedules, and none was visited; {advice}"
+    ))
 }
 
 fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
@@ -131,7 +153,7 @@ fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
         cells.filter(|cell| cell.expected == Expected::V).map(move |cell| (cell.property, with_faults))
     };
     Search {
-        runs: args.runs,
+        runs: args.runs.unwrap_or(if args.exhaustive { EXHAUSTIVE_MAX } else { RUNS }),
         seed: args.seed,
         clients: usize::from(args.clients),
         operations: if args.exhaustive { 1 } else { 2 },
@@ -139,6 +161,7 @@ fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
         with_faults: judged(true),
         wanted: if args.exhaustive { Vec::new() } else { wanted(false).chain(wanted(true)).collect() },
         exhaustive: args.exhaustive.then_some(PREEMPTIONS),
+        reduce: !args.no_reduction,
     }
 }
 

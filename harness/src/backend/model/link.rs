@@ -2,7 +2,7 @@
 
 use std::future::Future;
 use std::pin::pin;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::{Arc, Mutex, MutexGuard, Weak};
 use std::time::Duration;
 
 use futures_util::poll;
@@ -42,6 +42,8 @@ struct State {
     hits: Hits,
     /// Ends of connections that a server has not yet been told are gone.
     zombies: Zombies,
+    /// Ends that a reset takes away.
+    ends: Ends,
 }
 
 /// How late what crosses the link arrives.
@@ -50,6 +52,22 @@ struct Late {
     requests: Duration,
     replies: Duration,
     jitter_ms: u64,
+}
+
+/// The server's end of a connection, which goes when the connection is reset.
+pub(super) trait Forget: Send + Sync {
+    /// Ends it.
+    fn forget(&self);
+}
+
+/// Ends of connections, with the life that they were opened in.
+#[derive(Default)]
+struct Ends(Vec<(u64, Weak<dyn Forget>)>);
+
+impl std::fmt::Debug for Ends {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Ends").field(&self.0.len()).finish()
+    }
 }
 
 #[derive(Default)]
@@ -187,6 +205,13 @@ impl Link {
         opened.await.unwrap_or(Err("no connection in time"))
     }
 
+    /// Notes a server's end of a connection of that life.
+    pub(super) fn note_end(&self, life: u64, end: &Arc<dyn Forget>) {
+        let ends = &mut self.lock().ends.0;
+        ends.retain(|(_, end)| end.strong_count() > 0);
+        ends.push((life, Arc::downgrade(end)));
+    }
+
     /// Waits until the link may be tried again: something about it has changed.
     pub(super) async fn until_changed(&self) {
         self.0.changed.notified().await;
@@ -310,12 +335,15 @@ impl Link {
     }
 
     fn change(&self, change: impl FnOnce(&mut State)) {
-        let zombies = {
+        let (zombies, ended) = {
             let mut state = self.lock();
             change(&mut state);
-            if state.cut_requests { Vec::new() } else { std::mem::take(&mut state.zombies.0) }
+            let zombies = if state.cut_requests { Vec::new() } else { std::mem::take(&mut state.zombies.0) };
+            (zombies, state.ended())
         };
+        // Outside of the lock: a server's end may have much to undo.
         drop(zombies);
+        ended.iter().for_each(|end| end.forget());
         self.0.changed.notify_waiters();
     }
 
@@ -328,6 +356,15 @@ impl State {
     fn reset(&mut self) {
         self.life += 1;
         self.hits.reset += 1;
+    }
+
+    /// Takes out the ends of connections that are no more.
+    fn ended(&mut self) -> Vec<Arc<dyn Forget>> {
+        let life = self.life;
+        let (gone, there) = std::mem::take(&mut self.ends.0).into_iter().partition(|(of, _)| *of != life);
+        self.ends.0 = there;
+        let gone: Vec<(u64, Weak<dyn Forget>)> = gone;
+        gone.iter().filter_map(|(_, end)| end.upgrade()).collect()
     }
 }
 

@@ -1,11 +1,11 @@
 //! The database behind a link.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::link::{Broken, Link};
+use super::link::{Broken, Forget, Link};
 use crate::port::{Database, DatabaseConnection, Notification, PortError, Row, SqlValue, System};
 
 /// How long a statement may go unanswered, as with the real adapter.
@@ -25,13 +25,28 @@ impl Database for LinkedDatabase {
         let opened = self.link.carry(life, REPLY_MAX, self.inner.connect()).await;
         let session = opened.map_err(|broken| not_sent(broken.why))??;
         let session_id = session.session_id();
-        Ok(Box::new(LinkedSession { session: Some(session), session_id, link: self.link.clone(), life }))
+        let end: End = Arc::new(Mutex::new(Some(session)));
+        self.link.note_end(life, &(Arc::clone(&end) as Arc<dyn Forget>));
+        Ok(Box::new(LinkedSession { end, session_id, link: self.link.clone(), life }))
     }
+}
+
+/// The server's end of a session, while no call is under way; a reset takes it away.
+type End = Arc<Mutex<Option<Box<dyn DatabaseConnection>>>>;
+
+impl Forget for Mutex<Option<Box<dyn DatabaseConnection>>> {
+    fn forget(&self) {
+        drop(taken(self));
+    }
+}
+
+fn taken(end: &Mutex<Option<Box<dyn DatabaseConnection>>>) -> Option<Box<dyn DatabaseConnection>> {
+    end.lock().expect("no code panics while it holds a session").take()
 }
 
 /// A session over the link.
 struct LinkedSession {
-    session: Option<Box<dyn DatabaseConnection>>,
+    end: End,
     session_id: String,
     link: Link,
     life: u64,
@@ -40,7 +55,7 @@ struct LinkedSession {
 impl LinkedSession {
     /// The server's end; none once the session is lost.
     fn take(&mut self) -> Result<Box<dyn DatabaseConnection>, PortError> {
-        self.session.take().ok_or_else(|| {
+        taken(&self.end).ok_or_else(|| {
             PortError::not_sent(System::Db, "the session is lost: a statement before got no answer")
         })
     }
@@ -48,7 +63,7 @@ impl LinkedSession {
 
 impl Drop for LinkedSession {
     fn drop(&mut self) {
-        if let Some(session) = self.session.take() {
+        if let Some(session) = taken(&self.end) {
             self.link.give_up(Box::new(session));
         }
     }
@@ -64,7 +79,7 @@ macro_rules! over_the_link {
         };
         let answer = carried.map_err(lost)?;
         if !answer.as_ref().is_err_and(|error| error.connection_lost) {
-            $self.session = held.session.take();
+            *$self.end.lock().expect("no code panics while it holds a session") = held.session.take();
         }
         answer
     }};
