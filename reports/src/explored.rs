@@ -31,6 +31,8 @@ pub struct ExploreResult {
     pub equivalent: u64,
     /// How many runs could not be judged.
     pub inconclusive: u64,
+    /// What the walks by priorities were, and what they are good for.
+    pub priorities: Option<PriorityWalks>,
     /// How long the search took, shrinking included.
     pub seconds: f64,
     /// What was looked at, by name.
@@ -41,6 +43,21 @@ pub struct ExploreResult {
     pub missed: Vec<String>,
     /// For an exhaustive search: single faults that violate a property, on the schedule without preemption.
     pub fault_points: Vec<FaultPoint>,
+}
+
+/// Walks by probabilistic concurrency testing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PriorityWalks {
+    /// How many there were.
+    pub walks: u64,
+    /// Actors.
+    pub actors: u64,
+    /// Steps of the longest.
+    pub steps: u64,
+    /// How many orderings between steps make the bugs for which the bound holds.
+    pub depth: u32,
+    /// One walk in so many, at worst, finds such a bug.
+    pub one_in: u64,
 }
 
 /// A violation that was found.
@@ -54,6 +71,8 @@ pub struct Violation {
     pub expected: bool,
     /// After how many schedules it was found.
     pub at_schedule: u64,
+    /// Whether the schedule violates the property again when it is replayed.
+    pub replays: bool,
     /// The shrunk schedule.
     pub witness: ShrunkWitness,
     /// How often it was reproduced on real servers, where that was asked for.
@@ -125,6 +144,13 @@ fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
     let counters: Vec<String> =
         result.coverage.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();
     writeln!(out, "  looked at: {}", counters.join(", "))?;
+    if let Some(PriorityWalks { walks, actors, steps, depth, one_in }) = result.priorities {
+        writeln!(
+            out,
+            "  by priorities: {walks} walks, each of which finds a bug of depth {depth} with a probability of at least \
+             1/{one_in} ({actors} actors, {steps} steps)"
+        )?;
+    }
     for missed in &result.missed {
         writeln!(out, "  not found: {missed}")?;
     }
@@ -149,6 +175,12 @@ fn violated(out: &mut String, violation: &Violation) -> std::fmt::Result {
         "  {property} violated {faults}{expected}, at schedule {at_schedule}: {}",
         witness.summary
     )?;
+    if !violation.replays {
+        writeln!(
+            out,
+            "    its schedule does not come out the same when it is replayed, so it is not shrunk"
+        )?;
+    }
     let moves = &witness.moves;
     writeln!(out, "    {} moves ({}):", moves.len(), witness.schedule)?;
     for step in moves {
@@ -183,6 +215,7 @@ mod tests {
             with_faults: false,
             expected: true,
             at_schedule: 3,
+            replays: true,
             witness: ShrunkWitness {
                 moves: vec!["client-0 until its operation is done".to_owned()],
                 story: vec!["relay  SELECT id FROM outbox".to_owned()],

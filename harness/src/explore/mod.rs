@@ -7,6 +7,7 @@ mod happens_before;
 mod moves;
 mod shrink;
 mod strategy;
+mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -21,14 +22,16 @@ use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
 use crate::design::Design;
 use crate::judge;
-use crate::operation::{Generator, Operation, Workload};
+use crate::operation::Operation;
 use crate::runner::explored::{self, Driver, Explored, Template};
 use crate::runner::{Doubt, RunRecord};
 use crate::schedule::{Directed, Move, Plan, Schedule};
 use crate::virtual_time;
 
 /// How many workloads a walk is chosen from.
-const WORKLOADS: u64 = 64;
+///
+/// A prime, so that every kind of walk meets every workload.
+const WORKLOADS: u64 = 61;
 
 /// What is looked for, and for how long.
 #[derive(Debug, Clone)]
@@ -45,7 +48,8 @@ pub struct Search {
     pub without_faults: Vec<Property>,
     /// What is judged with faults.
     pub with_faults: Vec<Property>,
-    /// What is expected to be found (property, with faults): once all of it is, the search ends.
+    /// What is expected to be found (property, with faults): once all of it is, the search ends. Empty: it never ends
+    /// before its last schedule.
     pub wanted: Vec<(Property, bool)>,
     /// Every schedule, instead of walks: up to so many preemptions.
     pub exhaustive: Option<usize>,
@@ -67,6 +71,8 @@ pub struct Found {
     pub moves: usize,
     /// Which schedule of the search it was, from 1.
     pub at: u64,
+    /// Whether the schedule violates the property also when it is replayed as moves; if not, it is not shrunk.
+    pub replays: bool,
 }
 
 /// What an exploration came to.
@@ -86,6 +92,29 @@ pub struct Exploration {
     pub fault_points: Vec<(String, Property)>,
     /// How many runs could not be judged.
     pub inconclusive: u64,
+    /// What walks by priorities were, where there were any.
+    pub priorities: Option<Priorities>,
+}
+
+/// Walks by priorities: probabilistic concurrency testing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priorities {
+    /// How many there were.
+    pub walks: u64,
+    /// Actors.
+    pub actors: u64,
+    /// Steps of the longest.
+    pub steps: u64,
+    /// The depth of the bugs for which the bound holds: so many orderings between steps make the bug.
+    pub depth: u32,
+}
+
+impl Priorities {
+    /// One in how many walks, at worst, finds a bug of that depth: `n * k^(d - 1)` for `n` actors and `k` steps
+    /// (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010).
+    pub fn one_in(&self) -> u64 {
+        self.actors.saturating_mul(self.steps.saturating_pow(self.depth.saturating_sub(1)))
+    }
 }
 
 /// Explores a design. Blocks the thread, and needs no runtime.
@@ -123,16 +152,19 @@ struct Explorer<'a> {
 
 impl Explorer<'_> {
     fn walk(&mut self, progress: &mut dyn FnMut(u64, Option<u64>)) -> Result<(), HarnessError> {
-        let mishaps = mishaps(&self.design.faults());
+        let mishaps = mishaps(&faults_of(&**self.design));
         let bound_ms = self.design.staleness_bound_ms().filter(|bound_ms| *bound_ms > 0);
         let wait_ms = bound_ms.map(|bound_ms| bound_ms + bound_ms / 5);
         for number in 0..self.search.runs {
             if number % 256 == 0 {
                 progress(number, Some(self.search.runs));
             }
-            let operations = self.operations(number % WORKLOADS);
+            let operations = workload::of_walk(&**self.design, self.search, number % WORKLOADS);
             let mut walk = Walk::new(self.search.seed, number, &mishaps, wait_ms);
             if let Some(explored) = self.play(&operations, &mut walk)? {
+                if walk.is_by_priorities() {
+                    self.note_priorities(&explored);
+                }
                 self.judge(&operations, &explored)?;
             }
             if self.is_everything_found() {
@@ -142,22 +174,48 @@ impl Explorer<'_> {
         Ok(())
     }
 
-    /// All schedules of one small workload: counted first, then visited.
+    fn note_priorities(&mut self, explored: &Explored) {
+        let new = Priorities { walks: 0, actors: 0, steps: 0, depth: strategy::DEPTH };
+        let noted = self.exploration.priorities.get_or_insert(new);
+        noted.walks += 1;
+        noted.actors = noted.actors.max(explored.actors.len() as u64);
+        noted.steps = noted.steps.max(explored.taken.len() as u64);
+    }
+
+    /// All schedules of small workloads: counted first, then visited.
     fn exhaust(
         &mut self,
         preemptions: usize,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), HarnessError> {
-        let operations = self.operations(0);
-        let faulty = self.single_faults(&operations)?;
-        let Some(interleavings) = self.count(&operations, preemptions, progress)? else { return Ok(()) };
-        let all = interleavings + faulty.len() as u64;
+        let workloads = workload::small(&**self.design, self.search);
+        let mut all = 0;
+        for operations in &workloads {
+            all += self.single_faults(operations)?.len() as u64;
+            match self.count(operations, preemptions, progress)? {
+                Some(interleavings) if all + interleavings <= self.search.runs => all += interleavings,
+                _ => return Ok(()),
+            }
+        }
         self.exploration.there_are = Some(all);
-        for (step, mishap) in faulty {
+        for operations in &workloads {
+            self.visit(operations, preemptions, all, progress)?;
+        }
+        Ok(())
+    }
+
+    fn visit(
+        &mut self,
+        operations: &[Vec<Operation>],
+        preemptions: usize,
+        all: u64,
+        progress: &mut dyn FnMut(u64, Option<u64>),
+    ) -> Result<(), HarnessError> {
+        for (step, mishap) in self.single_faults(operations)? {
             progress(self.exploration.schedules, Some(all));
             let mut follow = Follow::with_mishap(step, mishap);
-            if let Some(explored) = self.play(&operations, &mut follow)? {
-                self.judge(&operations, &explored)?;
+            if let Some(explored) = self.play(operations, &mut follow)? {
+                self.judge(operations, &explored)?;
                 self.note_fault_point(step, &explored)?;
             }
         }
@@ -168,8 +226,8 @@ impl Explorer<'_> {
             if self.search.reduce {
                 follow = follow.skipping(&known);
             }
-            match self.play(&operations, &mut follow)? {
-                Some(explored) => self.judge(&operations, &explored)?,
+            match self.play(operations, &mut follow)? {
+                Some(explored) => self.judge(operations, &explored)?,
                 None => self.exploration.equivalent += 1,
             }
             open.append(&mut follow.branches);
@@ -182,7 +240,7 @@ impl Explorer<'_> {
     fn single_faults(&self, operations: &[Vec<Operation>]) -> Result<Vec<(usize, Mishap)>, HarnessError> {
         let mut base = Follow::new(Vec::new(), 0).counting();
         self.walked(operations, &mut base)?;
-        let mishaps = mishaps(&self.design.faults());
+        let mishaps = mishaps(&faults_of(&**self.design));
         let mut faulty = Vec::new();
         for step in 0..base.steps() {
             for mishap in &mishaps {
@@ -231,30 +289,12 @@ impl Explorer<'_> {
             explored::Turn::Heal(_) | explored::Turn::Wait(_) => return Ok(()),
         };
         for verdict in self.violated(&explored.record, true)? {
-            self.exploration.fault_points.push((what.clone(), verdict.property));
+            let point = (what.clone(), verdict.property);
+            if !self.exploration.fault_points.contains(&point) {
+                self.exploration.fault_points.push(point);
+            }
         }
         Ok(())
-    }
-
-    /// The operations of each client, the same for the same number.
-    fn operations(&self, number: u64) -> Vec<Vec<Operation>> {
-        let workload = Workload {
-            clients: self.search.clients,
-            // One key or two, whatever the kind of walk: its kind goes by the number's last two bits.
-            keys: 1 + usize::from(number / 4 % 2 == 1),
-            rate: None,
-            ..self.design.workload()
-        };
-        // Some bugs need few operations and some need more.
-        let more = if self.search.exhaustive.is_some() { 0 } else { number / 8 % 3 };
-        let operations = self.search.operations + usize::try_from(more).unwrap_or(0);
-        (0..self.search.clients)
-            .map(|client| {
-                let seed = self.search.seed.wrapping_mul(1_000_003).wrapping_add(number);
-                let mut generator = Generator::new(seed, client, &workload);
-                (0..operations).map(|_| generator.next_operation()).collect()
-            })
-            .collect()
     }
 
     /// Plays, and counts it; none where the driver did not want to know what came of it.
@@ -292,7 +332,9 @@ impl Explorer<'_> {
         let with_faults = explored.taken.iter().any(|taken| taken.turn.is_mishap());
         for verdict in self.violated(&explored.record, with_faults)? {
             let known = |found: &Found| {
-                found.verdict.property == verdict.property && found.with_faults <= with_faults
+                found.verdict.property == verdict.property
+                    && found.with_faults <= with_faults
+                    && found.replays
             };
             if self.exploration.found.iter().any(known) {
                 continue;
@@ -300,12 +342,23 @@ impl Explorer<'_> {
             let moves = moves::moves(&explored.actors, &explored.taken);
             let directed = Directed { clients: operations.to_vec(), moves };
             let found = self.shrunk(directed, verdict, with_faults);
-            self.exploration.found.retain(|old| {
-                old.verdict.property != found.verdict.property || old.with_faults < found.with_faults
-            });
-            self.exploration.found.push(found);
+            self.keep(found);
         }
         Ok(())
+    }
+
+    /// Keeps a violation in the place of those that say less.
+    fn keep(&mut self, found: Found) {
+        let says_more = |one: &Found, other: &Found| {
+            one.verdict.property == other.verdict.property
+                && one.with_faults <= other.with_faults
+                && one.replays >= other.replays
+        };
+        if self.exploration.found.iter().any(|old| says_more(old, &found)) {
+            return;
+        }
+        self.exploration.found.retain(|old| !says_more(&found, old));
+        self.exploration.found.push(found);
     }
 
     /// The violated ones of what is judged.
@@ -323,7 +376,9 @@ impl Explorer<'_> {
     fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
         let property = verdict.property;
         let again = |directed: &Directed| self.replayed(directed, property);
-        let smallest = shrink::shrink(directed, |directed| again(directed).is_some());
+        let replays = again(&directed).is_some();
+        let smallest =
+            if replays { shrink::shrink(directed, |directed| again(directed).is_some()) } else { directed };
         let verdict = again(&smallest).unwrap_or(verdict);
         let moves = smallest.moves.len();
         // What needs no fault in the end is found without faults, if it is looked for there.
@@ -334,7 +389,7 @@ impl Explorer<'_> {
         let mut schedule = self.schedule(smallest);
         schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
         schedule.about = format!("found by exploration: violates {property}");
-        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules }
+        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, replays }
     }
 
     /// The verdict on a directed schedule, if it plays to its end and violates the property.
@@ -359,12 +414,25 @@ impl Explorer<'_> {
     fn is_everything_found(&self) -> bool {
         let found = |(property, with_faults): &(Property, bool)| {
             self.exploration.found.iter().any(|found| {
-                found.verdict.property == *property
-                    && (found.with_faults == *with_faults || !found.with_faults)
+                found.verdict.property == *property && found.with_faults <= *with_faults && found.replays
             })
         };
         !self.search.wanted.is_empty() && self.search.wanted.iter().all(found)
     }
+}
+
+/// The faults that the design claims something about: those that it names, and those that its schedules begin.
+fn faults_of(design: &dyn Design) -> Vec<String> {
+    let mut faults: Vec<String> = design.faults().into_iter().map(str::to_owned).collect();
+    for schedule in design.schedules() {
+        let Plan::Directed(directed) = schedule.plan else { continue };
+        for step in directed.moves {
+            if let Move::Inject(on) = step {
+                faults.push(on.of.map_or(on.fault.clone(), |of| format!("{}@{of}", on.fault)));
+            }
+        }
+    }
+    faults
 }
 
 /// Each run has a clock of its own, so that none depends on how long the ones before it took.

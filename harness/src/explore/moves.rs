@@ -41,6 +41,14 @@ fn runs(actor: &str, steps: &[Taken], moves: &mut Vec<Move>) {
     let Some(last) = steps.last() else { return };
     let end = until(&last.after);
     for (number, step) in steps.iter().enumerate() {
+        // Only locks of the database can be seen to be waited for: otherwise the actor is only let go.
+        if let (Standing::UnderWay, Some(before)) = (&step.after, &step.before) {
+            if number > 0 && before.kind != StepKind::Between {
+                moves.push(Move::Run { actor: actor.to_owned(), until: until_step(before) });
+            }
+            moves.push(Move::Start { actor: actor.to_owned() });
+            continue;
+        }
         let here = until(&step.after);
         if here == Until::OpDone || here == end || number + 1 == steps.len() {
             moves.push(Move::Run { actor: actor.to_owned(), until: here });
@@ -50,14 +58,18 @@ fn runs(actor: &str, steps: &[Taken], moves: &mut Vec<Move>) {
 
 fn until(standing: &Standing) -> Until {
     match standing {
-        Standing::Before(step) => match step.kind {
-            StepKind::Point => Until::Point(step.call.clone()),
-            StepKind::Call => Until::Call(statement(step).to_owned()),
-            StepKind::Idle => Until::Idle,
-            StepKind::Between => Until::OpDone,
-        },
+        Standing::Before(step) => until_step(step),
         Standing::Waits => Until::Blocked,
-        Standing::Done => Until::OpDone,
+        Standing::Done | Standing::UnderWay => Until::OpDone,
+    }
+}
+
+fn until_step(step: &StepInfo) -> Until {
+    match step.kind {
+        StepKind::Point => Until::Point(step.call.clone()),
+        StepKind::Call => Until::Call(statement(step).to_owned()),
+        StepKind::Idle => Until::Idle,
+        StepKind::Between => Until::OpDone,
     }
 }
 

@@ -11,8 +11,11 @@ use crate::schedule::FaultOn;
 /// How many steps a small run has, about: change points and faults lie among them.
 const STEPS_ABOUT: usize = 60;
 
+/// How often whoever moved last moves again, in a random walk.
+const AGAIN_PERCENT: [u32; 4] = [30, 60, 85, 95];
+
 /// Change points of a walk by priorities, and so the depth of the bugs for which its bound holds.
-pub(super) const DEPTH: usize = 3;
+pub(super) const DEPTH: u32 = 3;
 
 /// What can go wrong once in a walk.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -51,8 +54,8 @@ pub(super) struct Walk {
 }
 
 enum Kind {
-    /// Each time anybody; whoever moved last more often than others.
-    Random { last: Option<usize> },
+    /// Each time anybody; whoever moved last more often than others, and in some walks nearly always.
+    Random { last: Option<usize>, again_percent: u32 },
     /// Who has the highest priority, which drops to the lowest at the change points: probabilistic concurrency
     /// testing (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010).
     Priorities { priority: Vec<i64>, change_points: Vec<usize> },
@@ -64,7 +67,10 @@ impl Walk {
     pub(super) fn new(seed: u64, number: u64, mishaps: &[Mishap], wait_ms: Option<u64>) -> Self {
         let mut rng: Box<dyn Rng + Send> = Box::new(stream(seed, &format!("walk {number}")));
         let kind = if number.is_multiple_of(2) {
-            Kind::Random { last: None }
+            Kind::Random {
+                last: None,
+                again_percent: AGAIN_PERCENT[rng.random_range(0..AGAIN_PERCENT.len())],
+            }
         } else {
             let change_points = (1..DEPTH).map(|_| rng.random_range(0..STEPS_ABOUT)).collect();
             Kind::Priorities { priority: Vec::new(), change_points }
@@ -75,11 +81,17 @@ impl Walk {
         Walk { rng, kind, mishap, lasting: None, wait, step: 0 }
     }
 
+    /// Whether it is one by priorities.
+    pub(super) fn is_by_priorities(&self) -> bool {
+        matches!(self.kind, Kind::Priorities { .. })
+    }
+
     fn pick(&mut self, scene: &Scene<'_>) -> usize {
         let ready = scene.ready;
         match &mut self.kind {
-            Kind::Random { last } => {
-                let again = last.filter(|actor| ready.contains(actor) && self.rng.random_range(0..100) < 55);
+            Kind::Random { last, again_percent } => {
+                let goes_on = self.rng.random_range(0..100) < *again_percent;
+                let again = last.filter(|actor| goes_on && ready.contains(actor));
                 let actor = again.unwrap_or_else(|| ready[self.rng.random_range(0..ready.len())]);
                 *last = Some(actor);
                 actor
@@ -142,13 +154,15 @@ impl Mishap {
             What::Crash | What::LoseReply(_) | What::LoseRequest(_) => {}
         }
         let name = &*scene.actors[actor];
-        let is_meant = |of: &str| name == of || name.strip_prefix(of).is_some_and(|rest| rest.starts_with('-'));
+        let is_meant =
+            |of: &str| name == of || name.strip_prefix(of).is_some_and(|rest| rest.starts_with('-'));
         let Standing::Before(step) = &scene.standing[actor] else { return None };
         if !self.of.as_deref().is_none_or(is_meant) {
             return None;
         }
-        let is_call =
-            |system: &Option<System>| step.kind == StepKind::Call && system.is_none_or(|of| of == step.system);
+        let is_call = |system: &Option<System>| {
+            step.kind == StepKind::Call && system.is_none_or(|of| of == step.system)
+        };
         match &self.what {
             What::Crash if step.kind != StepKind::Between => Some(Turn::Crash(actor)),
             What::LoseReply(system) if is_call(system) => Some(Turn::LoseReply(actor)),
@@ -160,12 +174,14 @@ impl Mishap {
 
 /// What the faults of a design come to, one at a time. Those that only make a system slow or stand still are other
 /// orders of steps.
-pub(super) fn mishaps(faults: &[&str]) -> Vec<Mishap> {
+pub(super) fn mishaps(faults: &[impl AsRef<str>]) -> Vec<Mishap> {
     let mut mishaps: Vec<Mishap> = Vec::new();
     for fault in faults {
-        let (id, of) = fault.split_once('@').map_or((*fault, None), |(id, of)| (id, Some(of.to_owned())));
+        let fault = fault.as_ref();
+        let (id, of) = fault.split_once('@').map_or((fault, None), |(id, of)| (id, Some(of.to_owned())));
         let (system, kind) = id.split_once('-').unwrap_or((id, ""));
-        let system = [System::Db, System::Cache, System::Broker].into_iter().find(|known| known.id() == system);
+        let system =
+            [System::Db, System::Cache, System::Broker].into_iter().find(|known| known.id() == system);
         let on = FaultOn { fault: id.to_owned(), of: of.clone() };
         let what = match (system, kind) {
             (None, "crash") => vec![What::Crash],

@@ -34,8 +34,10 @@ const STEPS_MAX: usize = 2000;
 pub(crate) enum Standing {
     /// Before this step.
     Before(StepInfo),
-    /// It waits for a lock, or for its turn within the application.
+    /// It waits for a lock of the database, or for a standby.
     Waits,
+    /// It waits for something else: its turn within the application, an answer that does not come.
+    UnderWay,
     /// It has nothing more to do.
     Done,
 }
@@ -240,7 +242,7 @@ impl<'a> Walk<'a> {
                     Whereabouts::Moving(_) | Whereabouts::Away => None,
                 };
                 moving |= at.is_none();
-                standing.push(at.unwrap_or(Standing::Waits));
+                standing.push(at.unwrap_or(Standing::UnderWay));
             }
             if !moving {
                 return standing;
@@ -272,7 +274,7 @@ impl<'a> Walk<'a> {
                 Standing::Before(step) if step.kind == StepKind::Idle => {
                     idle_at.get_or_insert(work);
                 }
-                Standing::Before(_) | Standing::Waits | Standing::Done => {}
+                Standing::Before(_) | Standing::Waits | Standing::UnderWay | Standing::Done => {}
             }
         }
         if let Some(Taken { turn: Turn::Step(actor), after, .. }) = self.taken.last_mut() {
@@ -285,7 +287,7 @@ impl<'a> Walk<'a> {
         let ready = |actor: &usize| match &standing[*actor] {
             Standing::Before(step) if step.kind == StepKind::Idle => self.idle_at[*actor] != Some(work),
             Standing::Before(_) => true,
-            Standing::Waits | Standing::Done => false,
+            Standing::Waits | Standing::UnderWay | Standing::Done => false,
         };
         (0..self.actors.len()).filter(ready).collect()
     }
@@ -293,7 +295,7 @@ impl<'a> Walk<'a> {
     async fn take(&mut self, turn: &Turn, standing: &[Standing]) -> Result<(), Inconclusive> {
         let before = turn.actor().and_then(|actor| match &standing[actor] {
             Standing::Before(step) => Some(step.clone()),
-            Standing::Waits | Standing::Done => None,
+            Standing::Waits | Standing::UnderWay | Standing::Done => None,
         });
         self.taken.push(Taken { turn: turn.clone(), before, after: Standing::Waits });
         let name = |actor: usize| self.actors[actor].to_string();

@@ -12,7 +12,7 @@ use crosscheck_harness::schedule::{Move, Plan, Until};
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::document::Expected;
 use crosscheck_reports::explored::{
-    Confirmed, ExploreDocument, ExploreResult, FaultPoint, ShrunkWitness, Violation, render,
+    Confirmed, ExploreDocument, ExploreResult, FaultPoint, PriorityWalks, ShrunkWitness, Violation, render,
 };
 use crosscheck_scenarios::ground_truth::{self, Row};
 use crosscheck_scenarios::pattern;
@@ -109,8 +109,23 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
     if args.exhaustive && exploration.there_are.is_none() {
         return Err(too_many(&design.id(), args.runs.unwrap_or(EXHAUSTIVE_MAX)));
     }
-    let Exploration { schedules, there_are, equivalent, coverage, found, fault_points, inconclusive } =
-        exploration;
+    let Exploration {
+        schedules,
+        there_are,
+        equivalent,
+        coverage,
+        found,
+        fault_points,
+        inconclusive,
+        priorities,
+    } = exploration;
+    let priorities = priorities.map(|walks| PriorityWalks {
+        walks: walks.walks,
+        actors: walks.actors,
+        steps: walks.steps,
+        depth: walks.depth,
+        one_in: walks.one_in(),
+    });
     let mut violations = Vec::new();
     for found in &found {
         violations.push(violation(args, design, row.as_ref(), found)?);
@@ -127,6 +142,7 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         there_are,
         equivalent,
         inconclusive,
+        priorities,
         seconds,
         coverage,
         violations,
@@ -138,9 +154,7 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
 
 fn too_many(variant: &str, runs: u64) -> Stop {
     let advice = "raise --runs, or take fewer --clients";
-    Stop::unknown(format!(
-        "{variant}: there are more than {runs} schedules, and none was visited; {advice}"
-    ))
+    Stop::unknown(format!("{variant}: there are more than {runs} schedules, and none was visited; {advice}"))
 }
 
 fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
@@ -152,6 +166,10 @@ fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
         let cells = row.into_iter().flat_map(move |row| row.cells(with_faults));
         cells.filter(|cell| cell.expected == Expected::V).map(move |cell| (cell.property, with_faults))
     };
+    let all_wanted: Vec<(Property, bool)> = wanted(false).chain(wanted(true)).collect();
+    // What a design does not claim may break; it is correct all the same, and all its schedules are played.
+    let claims = design.claims();
+    let is_broken = all_wanted.iter().any(|(property, _)| claims.contains(property));
     Search {
         runs: args.runs.unwrap_or(if args.exhaustive { EXHAUSTIVE_MAX } else { RUNS }),
         seed: args.seed,
@@ -159,7 +177,7 @@ fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
         operations: if args.exhaustive { 1 } else { 2 },
         without_faults: judged(false),
         with_faults: judged(true),
-        wanted: if args.exhaustive { Vec::new() } else { wanted(false).chain(wanted(true)).collect() },
+        wanted: if args.exhaustive || !is_broken { Vec::new() } else { all_wanted },
         exhaustive: args.exhaustive.then_some(PREEMPTIONS),
         reduce: !args.no_reduction,
     }
@@ -203,6 +221,7 @@ fn violation(
         with_faults: found.with_faults,
         expected,
         at_schedule: found.at,
+        replays: found.replays,
         witness: ShrunkWitness { moves, story, summary, schedule: file.display().to_string() },
         confirmed: None,
     })
