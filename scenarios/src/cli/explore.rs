@@ -9,6 +9,7 @@ use clap::Args as ClapArgs;
 use crosscheck_harness::design::Design;
 use crosscheck_harness::explore::{Exploration, Found, Search, explore};
 use crosscheck_harness::schedule::{Move, Plan, Until};
+use crosscheck_models::property::Property;
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::document::Expected;
 use crosscheck_reports::explored::{
