@@ -144,7 +144,7 @@ pub(crate) async fn play(
     }
     actors.extend(run.design.services().iter().map(|service| Arc::from(service.name.as_str())));
     let mut walk = Walk::new(&run, &actors);
-    let walked = walk.to_end(footprints, driver).await;
+    let walked = walk.go(footprints, driver).await;
     let taken = walk.taken;
     let rested = match walked {
         Ok(Walked::Cut) => return Ok(None),
@@ -182,7 +182,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes turns until the driver ends it or nobody can move.
-    async fn to_end(
+    async fn go(
         &mut self,
         footprints: &Footprints,
         driver: &mut dyn Driver,
