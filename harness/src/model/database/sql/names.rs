@@ -23,11 +23,16 @@ pub(super) fn object(name: &ObjectName) -> Result<String, SqlError> {
         parts.split_last().ok_or_else(|| SqlError::new(state::SYNTAX_ERROR, "a name is missing"))?;
     match schemas.iter().find(|schema| !matches!(schema.as_str(), "public" | "pg_catalog")) {
         None => Ok(last.clone()),
-        Some(schema) => {
-            let message = format!("schema \"{schema}\" does not exist");
-            Err(SqlError::new(state::INVALID_SCHEMA_NAME, message))
-        }
+        Some(schema) => Err(no_schema(schema)),
     }
+}
+
+/// A schema that is not there: schemas are not made here, but PostgreSQL comes with some.
+pub(super) fn no_schema(schema: &str) -> SqlError {
+    if schema == "information_schema" || schema.starts_with("pg_") {
+        return SqlError::unknown(format!("the schema {schema}"), "public and pg_catalog");
+    }
+    SqlError::new(state::INVALID_SCHEMA_NAME, format!("schema \"{schema}\" does not exist"))
 }
 
 /// The parts of a dotted name.

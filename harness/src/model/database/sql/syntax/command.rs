@@ -171,7 +171,7 @@ fn table_lock(tokens: &mut Tokens<'_>) -> Result<LockMode, SqlError> {
         (&["access", "exclusive"], LockMode::AccessExclusive),
     ];
     let found = modes.into_iter().find(|(words, _)| tokens.take(words));
-    found.map(|(_, mode)| mode).ok_or_else(|| tokens.syntax_error())
+    found.map(|(_, mode)| mode).ok_or_else(|| tokens.unread())
 }
 
 fn constraints(tokens: &mut Tokens<'_>) -> Result<Command, SqlError> {
@@ -233,7 +233,7 @@ fn setting_value(tokens: &mut Tokens<'_>) -> Result<String, SqlError> {
             value
         }
         _ if !negative => tokens.literal()?,
-        _ => return Err(tokens.syntax_error()),
+        _ => return Err(tokens.unread()),
     })
 }
 

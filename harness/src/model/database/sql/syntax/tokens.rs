@@ -2,7 +2,7 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::super::super::error::{SqlError, state};
+use super::super::super::error::SqlError;
 
 /// What is still to be read.
 pub(super) struct Tokens<'a> {
@@ -39,7 +39,7 @@ impl<'a> Tokens<'a> {
 
     /// Takes a word that has to be there.
     pub(super) fn expect(&mut self, word: &str) -> Result<(), SqlError> {
-        if self.take(&[word]) { Ok(()) } else { Err(self.syntax_error()) }
+        if self.take(&[word]) { Ok(()) } else { Err(self.unread()) }
     }
 
     /// Takes a sign if it is next.
@@ -53,7 +53,7 @@ impl<'a> Tokens<'a> {
 
     /// Takes whatever is next.
     pub(super) fn skip(&mut self) -> Result<&'a Token, SqlError> {
-        let (first, rest) = self.rest.split_first().ok_or_else(|| self.syntax_error())?;
+        let (first, rest) = self.rest.split_first().ok_or_else(|| self.unread())?;
         self.rest = rest;
         Ok(first)
     }
@@ -63,7 +63,7 @@ impl<'a> Tokens<'a> {
         let name = match self.rest.first() {
             Some(Token::Word(word)) if word.quote_style.is_some() => word.value.clone(),
             Some(Token::Word(word)) => word.value.to_lowercase(),
-            _ => return Err(self.syntax_error()),
+            _ => return Err(self.unread()),
         };
         self.rest = &self.rest[1..];
         Ok(name)
@@ -74,8 +74,7 @@ impl<'a> Tokens<'a> {
         let mut name = self.name()?;
         while self.symbol(&Token::Period) {
             if name != "public" {
-                let message = format!("schema \"{name}\" does not exist");
-                return Err(SqlError::new(state::INVALID_SCHEMA_NAME, message));
+                return Err(super::super::names::no_schema(&name));
             }
             name = self.name()?;
         }
@@ -87,7 +86,7 @@ impl<'a> Tokens<'a> {
         let text = match self.rest.first() {
             Some(Token::SingleQuotedString(text) | Token::EscapedStringLiteral(text)) => text.clone(),
             Some(Token::DollarQuotedString(text)) => text.value.clone(),
-            _ => return Err(self.syntax_error()),
+            _ => return Err(self.unread()),
         };
         self.rest = &self.rest[1..];
         Ok(text)
@@ -108,16 +107,15 @@ impl<'a> Tokens<'a> {
 
     /// Holds that nothing is left.
     pub(super) fn end(&self) -> Result<(), SqlError> {
-        if self.rest.is_empty() { Ok(()) } else { Err(self.syntax_error()) }
+        if self.rest.is_empty() { Ok(()) } else { Err(self.unread()) }
     }
 
-    /// PostgreSQL's complaint about what comes next.
-    pub(super) fn syntax_error(&self) -> SqlError {
-        let message = match self.rest.first() {
-            Some(token) => format!("syntax error at or near \"{token}\""),
-            None => "syntax error at end of input".to_owned(),
-        };
-        SqlError::new(state::SYNTAX_ERROR, message)
+    /// What comes next is not read here. PostgreSQL may well know it, so it is no syntax error.
+    pub(super) fn unread(&self) -> SqlError {
+        match self.rest.first() {
+            Some(token) => SqlError::unknown(format!("how to read this statement at \"{token}\""), ""),
+            None => SqlError::unknown("how to read this statement at its end", ""),
+        }
     }
 }
 

@@ -117,7 +117,7 @@ fn characteristics(tokens: &mut Tokens<'_>) -> Result<Characteristics, SqlError>
                 "isolation level, read only, deferrable",
             ));
         } else {
-            return Err(tokens.syntax_error());
+            return Err(tokens.unread());
         }
         tokens.symbol(&Token::Comma);
     }
@@ -133,6 +133,6 @@ fn level(tokens: &mut Tokens<'_>) -> Result<Isolation, SqlError> {
     } else if tokens.take(&["read", "committed"]) || tokens.take(&["read", "uncommitted"]) {
         Ok(Isolation::ReadCommitted)
     } else {
-        Err(tokens.syntax_error())
+        Err(tokens.unread())
     }
 }
