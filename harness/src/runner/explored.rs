@@ -182,11 +182,7 @@ impl<'a> Walk<'a> {
     }
 
     /// Takes turns until the driver ends it or nobody can move.
-    async fn go(
-        &mut self,
-        footprints: &Footprints,
-        driver: &mut dyn Driver,
-    ) -> Result<Walked, Inconclusive> {
+    async fn go(&mut self, footprints: &Footprints, driver: &mut dyn Driver) -> Result<Walked, Inconclusive> {
         let mut before: Option<Vec<Standing>> = None;
         loop {
             let standing = self.settle().await;
