@@ -31,7 +31,7 @@ use crate::virtual_time;
 /// How many workloads a walk is chosen from.
 ///
 /// A prime, so that every kind of walk meets every workload.
-const WORKLOADS: u64 = 61;
+const WORKLOADS: u64 = 1009;
 
 /// What is looked for, and for how long.
 #[derive(Debug, Clone)]

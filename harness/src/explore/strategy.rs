@@ -56,28 +56,34 @@ pub(super) struct Walk {
 enum Kind {
     /// Each time anybody; whoever moved last more often than others, and in some walks nearly always.
     Random { last: Option<usize>, again_percent: u32 },
+    /// Whoever moved last goes on, but for the places where designs say that the work of the application lies between
+    /// two calls, and the ends of operations: there somebody else moves in so many of a hundred cases.
+    AtPoints { last: Option<usize>, at_points_percent: u32, between_percent: u32 },
     /// Who has the highest priority, which drops to the lowest at the change points: probabilistic concurrency
     /// testing (Burckhardt et al., A Randomized Scheduler with Probabilistic Guarantees of Finding Bugs, 2010).
     Priorities { priority: Vec<i64>, change_points: Vec<usize> },
 }
 
 impl Walk {
-    /// The walk of that number: every second one by priorities, of each two pairs one with a mishap, and of each two
-    /// fours one with a wait, where there is a time to wait for.
+    /// The walk of that number: every second one by priorities, of each two fours one with a mishap, and of each two
+    /// eights one with a wait, where there is a time to wait for.
     pub(super) fn new(seed: u64, number: u64, mishaps: &[Mishap], wait_ms: Option<u64>) -> Self {
         let mut rng: Box<dyn Rng + Send> = Box::new(stream(seed, &format!("walk {number}")));
-        let kind = if number.is_multiple_of(2) {
-            Kind::Random {
-                last: None,
-                again_percent: AGAIN_PERCENT[rng.random_range(0..AGAIN_PERCENT.len())],
+        let mut one_of = |percents: &[u32]| percents[rng.random_range(0..percents.len())];
+        let kind = match number % 6 {
+            0 | 4 => {
+                let (at_points_percent, between_percent) = (one_of(&[30, 60]), one_of(&[10, 30]));
+                Kind::AtPoints { last: None, at_points_percent, between_percent }
             }
-        } else {
-            let change_points = (1..DEPTH).map(|_| rng.random_range(0..STEPS_ABOUT)).collect();
-            Kind::Priorities { priority: Vec::new(), change_points }
+            2 => Kind::Random { last: None, again_percent: one_of(&AGAIN_PERCENT) },
+            _ => {
+                let change_points = (1..DEPTH).map(|_| rng.random_range(0..STEPS_ABOUT)).collect();
+                Kind::Priorities { priority: Vec::new(), change_points }
+            }
         };
-        let mishap = (number % 4 >= 2 && !mishaps.is_empty())
+        let mishap = (number % 8 >= 4 && !mishaps.is_empty())
             .then(|| (rng.random_range(0..STEPS_ABOUT), mishaps[rng.random_range(0..mishaps.len())].clone()));
-        let wait = wait_ms.filter(|_| number % 8 >= 4).map(|ms| (rng.random_range(0..STEPS_ABOUT), ms));
+        let wait = wait_ms.filter(|_| number % 16 >= 8).map(|ms| (rng.random_range(0..STEPS_ABOUT), ms));
         Walk { rng, kind, mishap, lasting: None, wait, step: 0 }
     }
 
@@ -91,6 +97,18 @@ impl Walk {
         match &mut self.kind {
             Kind::Random { last, again_percent } => {
                 let goes_on = self.rng.random_range(0..100) < *again_percent;
+                let again = last.filter(|actor| goes_on && ready.contains(actor));
+                let actor = again.unwrap_or_else(|| ready[self.rng.random_range(0..ready.len())]);
+                *last = Some(actor);
+                actor
+            }
+            Kind::AtPoints { last, at_points_percent, between_percent } => {
+                let switches_percent = match last.map(|last| &scene.standing[last]) {
+                    Some(Standing::Before(step)) if step.kind == StepKind::Point => *at_points_percent,
+                    Some(Standing::Before(step)) if step.kind == StepKind::Between => *between_percent,
+                    _ => 1,
+                };
+                let goes_on = self.rng.random_range(0..100) >= switches_percent;
                 let again = last.filter(|actor| goes_on && ready.contains(actor));
                 let actor = again.unwrap_or_else(|| ready[self.rng.random_range(0..ready.len())]);
                 *last = Some(actor);

@@ -13,11 +13,12 @@ pub(super) fn of_walk(design: &dyn Design, search: &Search, number: u64) -> Vec<
     let usual = design.workload();
     let at = |count: u64, of: u64| usize::try_from(number / of % count).unwrap_or(0);
     let reads_percent = READS_PERCENT[at(4, 6)].unwrap_or(usual.reads_percent);
-    let workload =
-        Workload { clients: search.clients, keys: 1 + at(2, 1), rate: None, reads_percent, ..usual };
+    // Some need a bystander.
+    let clients = search.clients + usize::from(at(3, 1) == 2);
+    let workload = Workload { clients, keys: 1 + at(2, 3), rate: None, reads_percent, ..usual };
     let operations = search.operations + at(4, 2);
     let seed = search.seed.wrapping_mul(1_000_003).wrapping_add(number);
-    (0..search.clients)
+    (0..clients)
         .map(|client| {
             let mut generator = Generator::new(seed, client, &workload);
             (0..operations).map(|_| generator.next_operation()).collect()
