@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::backend::model::PREFIX;
 use crate::gate::{StepInfo, StepKind};
+use crate::port::System;
 use crate::runner::explored::{Standing, Taken, Turn};
 use crate::schedule::{Move, Until};
 
@@ -76,6 +78,11 @@ fn until_step(step: &StepInfo) -> Until {
 /// The call without the values of its parameters, which real servers may number otherwise.
 pub(super) fn statement(step: &StepInfo) -> &str {
     let call = step.call.strip_suffix(" ..").unwrap_or(&step.call);
+    // The names of keys are another backend's own: there they begin otherwise.
+    let own_name = (step.system == System::Cache).then(|| call.find(&format!(" {PREFIX}"))).flatten();
+    if let Some(at) = own_name {
+        return &call[..at];
+    }
     match call.find(" [") {
         Some(at) => call[..at].trim_end_matches(" .."),
         None if call.starts_with("produce ") => {

@@ -30,7 +30,7 @@ use crate::port::{Broker, Cache, Database, System};
 const QUIET_MS: u64 = 50;
 
 /// Put before every name that real servers would share among runs.
-const PREFIX: &str = "cc_";
+pub(crate) const PREFIX: &str = "cc_";
 
 /// The in-process model.
 #[derive(Debug, Clone, Copy, Default)]
