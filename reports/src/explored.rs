@@ -192,7 +192,8 @@ fn violated(out: &mut String, violation: &Violation) -> std::fmt::Result {
     match &violation.confirmed {
         Some(confirmed) if confirmed.reproduced == 0 => writeln!(
             out,
-            "    MODEL ERROR: not reproduced in {} replays on {}; the model is wrong here",
+            "    MODEL ERROR? not reproduced in {} replays on {}: the model is wrong here, or the schedule leaves a race \
+             open after its last move",
             confirmed.times, confirmed.backend
         ),
         Some(confirmed) => writeln!(
@@ -209,7 +210,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_witness_that_real_servers_refuse_is_a_model_error() {
+    fn a_witness_that_real_servers_refuse_is_not_passed_over() {
         let violation = Violation {
             property: Property::NoLoss,
             with_faults: false,
@@ -231,7 +232,7 @@ mod tests {
             1 moves (found.json):
               client-0 until its operation is done
             | relay  SELECT id FROM outbox
-            MODEL ERROR: not reproduced in 5 replays on local; the model is wrong here
+            MODEL ERROR? not reproduced in 5 replays on local: the model is wrong here, or the schedule leaves a race open after its last move
         ");
     }
 }

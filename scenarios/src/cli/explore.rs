@@ -303,7 +303,7 @@ fn explain(document: &ExploreDocument) -> String {
             result.violations.iter().filter(|v| v.confirmed.as_ref().is_some_and(|c| c.reproduced == 0));
         lines.extend(refused.map(|v| {
             format!(
-                "{}: {} was not reproduced on real servers: the model is wrong",
+                "{}: {} was not reproduced on real servers: the model is wrong, or the schedule leaves a race open",
                 result.variant, v.property
             )
         }));
