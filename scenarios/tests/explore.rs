@@ -77,6 +77,8 @@ fn visiting_one_order_of_steps_that_commute_loses_no_verdict() {
         assert_eq!(all.there_are, Some(all.schedules), "{id}: each schedule that was counted was visited");
         assert_eq!(one.there_are, all.there_are, "{id}: they are counted before any is left out");
         assert_eq!(verdicts(&one), verdicts(&all), "{id}");
+        let outcomes = |exploration: &Exploration| exploration.coverage["distinct_outcomes"];
+        assert_eq!(outcomes(&one), outcomes(&all), "{id}: what comes of the schedules, one by one");
         visited += one.schedules;
         there_are += all.schedules;
     }

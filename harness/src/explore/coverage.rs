@@ -1,8 +1,10 @@
 //! How much an exploration has looked at, so that "found nothing" says how much nothing.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
+
+use crosscheck_models::history::{Event, EventBody};
 
 use super::moves::statement;
 use crate::runner::explored::{Taken, Turn};
@@ -13,6 +15,8 @@ pub(super) struct Coverage {
     interleavings: BTreeSet<u64>,
     /// Pairs of steps of two actors, in the order in which they followed on each other.
     pairs: BTreeSet<(u64, u64)>,
+    /// What the actors and the systems saw, each in its own order, whatever the time was.
+    outcomes: BTreeSet<u64>,
     steps: u64,
     mishaps: u64,
 }
@@ -38,12 +42,25 @@ impl Coverage {
         self.interleavings.insert(whole.finish());
     }
 
+    /// Notes what came of a walk: the same for walks that differ in the order of steps that commute.
+    pub(super) fn note_outcome(&mut self, events: &[Event]) {
+        let mut by_process: BTreeMap<String, Vec<String>> = BTreeMap::new();
+        for event in events.iter().filter(|event| !matches!(event.body, EventBody::Step(_))) {
+            let seen = format!("{:?} {:?}", event.kind, event.body);
+            by_process.entry(format!("{:?}", event.process)).or_default().push(seen);
+        }
+        let mut outcome = DefaultHasher::new();
+        by_process.hash(&mut outcome);
+        self.outcomes.insert(outcome.finish());
+    }
+
     /// The counters, by name.
     pub(super) fn counters(&self) -> std::collections::BTreeMap<String, u64> {
         let both = self.pairs.iter().filter(|(a, b)| a < b && self.pairs.contains(&(*b, *a))).count();
         let either = self.pairs.iter().filter(|(a, b)| a < b || !self.pairs.contains(&(*b, *a))).count();
         [
             ("distinct_interleavings", self.interleavings.len() as u64),
+            ("distinct_outcomes", self.outcomes.len() as u64),
             ("steps", self.steps),
             ("faults", self.mishaps),
             ("pairs_of_steps_next_to_each_other", either as u64),

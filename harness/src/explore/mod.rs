@@ -307,6 +307,7 @@ impl Explorer<'_> {
         if let Some(explored) = &explored {
             self.exploration.schedules += 1;
             self.coverage.note(&explored.actors, &explored.taken);
+            self.coverage.note_outcome(&explored.record.events);
         }
         Ok(explored)
     }
