@@ -67,6 +67,7 @@ impl Coverage {
             ("pairs_of_steps_in_both_orders", both as u64),
         ]
         .into_iter()
+        .filter(|(name, count)| *name != "distinct_outcomes" || *count > 0)
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
     }

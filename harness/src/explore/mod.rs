@@ -307,7 +307,10 @@ impl Explorer<'_> {
         if let Some(explored) = &explored {
             self.exploration.schedules += 1;
             self.coverage.note(&explored.actors, &explored.taken);
-            self.coverage.note_outcome(&explored.record.events);
+            // It is costly, and only answers whether a reduction lost something.
+            if self.search.exhaustive.is_some() {
+                self.coverage.note_outcome(&explored.record.events);
+            }
         }
         Ok(explored)
     }
