@@ -9,6 +9,7 @@
 //! verdict carries a [`verdict::Witness`], which [`verify`] confirms with code of its own.
 
 pub mod check;
+pub mod foreign;
 mod hash;
 pub mod history;
 pub mod property;

@@ -1,0 +1,128 @@
+//! Histories that others have recorded: Jepsen's, Elle's, AWDIT's, or rows of a table.
+//!
+//! [`read`] takes any of the [`Format`]s, a buffer at a time, and gives an [`OpHistory`]: operations in the order
+//! of the file, each with its process, type, `f` and value as Jepsen has them, invocations paired with
+//! completions. Keys and values are interned ([`Store`]), so that a million transactions take a few hundred
+//! megabytes. What breaks the format is refused with its line, its column and what was expected.
+//!
+//! ```
+//! use crosscheck_models::foreign::{Format, Outcome, read};
+//!
+//! let text = "{:process 0, :type :invoke, :f :txn, :value [[:append 3 1] [:r 3 nil]]}
+//! {:process 0, :type :ok, :f :txn, :value [[:append 3 1] [:r 3 [1]]]}";
+//! let history = read(&mut text.as_bytes(), Format::Edn)?;
+//! assert_eq!(history.calls().len(), 1);
+//! assert_eq!(history.calls()[0].outcome, Outcome::Ok);
+//! # Ok::<(), crosscheck_models::foreign::ReadError>(())
+//! ```
+
+use std::io::Read;
+
+use thiserror::Error;
+
+mod call;
+mod csv;
+mod form;
+mod format;
+mod log;
+mod op;
+mod plume;
+mod source;
+mod value;
+mod write;
+
+pub use call::{Call, Outcome};
+pub use csv::Columns;
+pub use format::{Format, UnknownFormat, detect};
+pub use op::{Op, OpKind};
+pub use value::{Form, Items, Store, Value, Word};
+pub use write::{write_edn, write_jsonl};
+
+/// Why a history could not be read.
+#[derive(Debug, Error)]
+pub enum ReadError {
+    /// The text breaks the rules of its format.
+    #[error("line {line}, column {column}: {message}")]
+    Malformed {
+        /// The line, from 1.
+        line: u32,
+        /// The byte of the line, from 1.
+        column: u64,
+        /// What was expected there.
+        message: String,
+    },
+    /// The bytes could not be had.
+    #[error("cannot read it: {0}")]
+    Io(#[from] std::io::Error),
+}
+
+/// A history as others record them: operations in the order of the file, and their pairs.
+#[derive(Debug, Clone, Default)]
+pub struct OpHistory {
+    store: Store,
+    ops: Vec<Op>,
+    calls: Vec<Call>,
+    is_timed: bool,
+}
+
+impl OpHistory {
+    /// Whether the order of the operations is one of real time, and not only that of each process.
+    pub fn is_timed(&self) -> bool {
+        self.is_timed
+    }
+
+    /// The values of the operations.
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// All operations, in the order of the file, which is the order of real time.
+    pub fn ops(&self) -> &[Op] {
+        &self.ops
+    }
+
+    /// Invocations with their completions, in the order in which they were invoked. Operations of processes
+    /// that are no numbers (`:nemesis`) are left out.
+    pub fn calls(&self) -> &[Call] {
+        &self.calls
+    }
+
+    /// The value of an operation, by its place in [`OpHistory::ops`].
+    pub fn value(&self, op: u32) -> Value<'_> {
+        self.store.value(self.ops[op as usize].value)
+    }
+
+    /// What an operation does: `txn`, `read`, `write`, ..
+    pub fn f(&self, op: u32) -> &str {
+        self.store.as_text(self.ops[op as usize].f).unwrap_or_default()
+    }
+
+    /// The value that says most about a call: that of its completion where it is known to have happened.
+    pub fn value_of(&self, call: &Call) -> Value<'_> {
+        self.value(call.telling_op())
+    }
+
+    fn new(mut store: Store, ops: Vec<Op>, is_timed: bool) -> Result<OpHistory, ReadError> {
+        store.shrink();
+        let calls = call::pair(&store, &ops)?;
+        Ok(OpHistory { store, ops, calls, is_timed })
+    }
+}
+
+/// Reads a history of a format that is named. `columns` are those of a [`Format::Csv`].
+pub fn read_with(input: &mut dyn Read, format: Format, columns: &Columns) -> Result<OpHistory, ReadError> {
+    let source = source::Source::new(input);
+    let (store, ops) = match format {
+        Format::Edn => op::read(source, form::Notation::Edn)?,
+        Format::Json => op::read(source, form::Notation::Json)?,
+        Format::JepsenLog => log::read(source)?,
+        Format::Plume => plume::read(source)?,
+        Format::Csv => csv::read(source, columns)?,
+    };
+    OpHistory::new(store, ops, format != Format::Plume)
+}
+
+/// Reads a history of a format that is named; a table's columns by their own names.
+pub fn read(input: &mut dyn Read, format: Format) -> Result<OpHistory, ReadError> {
+    read_with(input, format, &Columns::default())
+}

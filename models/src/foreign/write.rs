@@ -1,0 +1,120 @@
+//! Histories as text for others: Jepsen's EDN, and the JSON lines that elle-cli reads.
+
+use std::io::{self, Write};
+
+use super::OpHistory;
+use super::value::{Form, Items, Value};
+
+/// Writes one operation a line, as Jepsen does.
+pub fn write_edn(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
+    for (at, op) in history.ops().iter().enumerate() {
+        write!(out, "{{:index {}", op.index)?;
+        if let Some(time) = op.time {
+            write!(out, ", :time {time}")?;
+        }
+        let process = history.store().show(op.process);
+        let f = history.f(at as u32);
+        write!(out, ", :process {}, :type :{}", keyword(&process), op.kind.name())?;
+        if !f.is_empty() {
+            write!(out, ", :f {}", keyword(&format!("{f:?}")))?;
+        }
+        out.write_all(b", :value ")?;
+        let value = history.value(at as u32);
+        match value.items().filter(|_| f == "txn") {
+            Some(mops) => write_micro_ops(mops, out)?,
+            None => write!(out, "{value}")?,
+        }
+        out.write_all(b"}\n")?;
+    }
+    Ok(())
+}
+
+/// The first word of a micro-operation is a keyword in EDN, whatever it was where it came from.
+fn write_micro_ops(mops: Items<'_>, out: &mut dyn Write) -> io::Result<()> {
+    out.write_all(b"[")?;
+    for (at, mop) in mops.enumerate() {
+        out.write_all(if at > 0 { b" [" } else { b"[" })?;
+        for (at, item) in mop.items().into_iter().flatten().enumerate() {
+            match item.form() {
+                Form::Text(_) if at == 0 => out.write_all(keyword(&item.to_string()).as_bytes())?,
+                _ => write!(out, "{}{item}", if at > 0 { " " } else { "" })?,
+            }
+        }
+        out.write_all(b"]")?;
+    }
+    out.write_all(b"]")
+}
+
+/// A quoted text as a keyword, where it can be one.
+fn keyword(shown: &str) -> String {
+    let inside = shown.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
+    match inside {
+        Some(name)
+            if !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') =>
+        {
+            format!(":{name}")
+        }
+        _ => shown.to_owned(),
+    }
+}
+
+/// Writes one operation a line, as elle-cli reads them.
+pub fn write_jsonl(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
+    for (at, op) in history.ops().iter().enumerate() {
+        write!(out, "{{\"index\":{}", op.index)?;
+        if let Some(time) = op.time {
+            write!(out, ",\"time\":{time}")?;
+        }
+        out.write_all(b",\"process\":")?;
+        match history.store().as_int(op.process) {
+            Some(process) => write!(out, "{process}")?,
+            None => write_text(history.store().as_text(op.process).unwrap_or_default(), out)?,
+        }
+        write!(out, ",\"type\":\"{}\",\"f\":", op.kind.name())?;
+        write_text(history.f(at as u32), out)?;
+        out.write_all(b",\"value\":")?;
+        write_json(history.value(at as u32), out)?;
+        out.write_all(b"}\n")?;
+    }
+    Ok(())
+}
+
+fn write_json(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
+    match value.form() {
+        Form::Nil => out.write_all(b"null"),
+        Form::Bool(value) => write!(out, "{value}"),
+        Form::Int(value) => write!(out, "{value}"),
+        // JSON knows no ratios and no `M`.
+        Form::Number(text) if serde_json::from_str::<serde_json::Number>(text).is_ok() => {
+            out.write_all(text.as_bytes())
+        }
+        Form::Number(text) | Form::Text(text) | Form::Name(text) => write_text(text, out),
+        Form::List(items) => {
+            out.write_all(b"[")?;
+            for (at, item) in items.enumerate() {
+                out.write_all(if at > 0 { b"," } else { b"" })?;
+                write_json(item, out)?;
+            }
+            out.write_all(b"]")
+        }
+        Form::Map(items) => {
+            out.write_all(b"{")?;
+            for (at, item) in items.enumerate() {
+                match at % 2 {
+                    0 => {
+                        out.write_all(if at > 0 { b"," } else { b"" })?;
+                        let name = item.as_text().map_or_else(|| item.to_string(), str::to_owned);
+                        write_text(&name, out)?;
+                        out.write_all(b":")?;
+                    }
+                    _ => write_json(item, out)?,
+                }
+            }
+            out.write_all(b"}")
+        }
+    }
+}
+
+fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {
+    serde_json::to_writer(out, text).map_err(io::Error::from)
+}
