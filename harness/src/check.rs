@@ -350,15 +350,9 @@ impl Check {
             Faults::All => self.design.faults(),
             Faults::Only(ids) => ids.clone(),
         };
-        let faults: Vec<FaultOn> = ids.iter().map(|id| plan::fault_on(id)).collect();
-        match faults.iter().find(|on| fault::find(&on.fault).is_none()) {
-            None => Ok(faults),
-            Some(unknown) => {
-                let known: Vec<&str> = fault::FAULTS.iter().map(|fault| fault.id).collect();
-                let (unknown, known) = (&unknown.fault, known.join(", "));
-                Err(HarnessError::failed(format!("no fault is called `{unknown}`; there are {known}")))
-            }
-        }
+        ids.iter()
+            .map(|id| fault::parse(id).map_err(|error| HarnessError::failed(error.to_string())))
+            .collect()
     }
 
     fn run_dir(&self, number: usize) -> Result<PathBuf, HarnessError> {

@@ -31,10 +31,8 @@ pub fn stress(
     let first_turn = rng.random_range(0..Role::ALL.len());
     for round in 0.. {
         for (number, on) in faults.iter().enumerate() {
-            let on = FaultOn {
-                fault: on.fault.clone(),
-                of: on.of.clone().or_else(|| turn_of(design, &on.fault, first_turn + round + number)),
-            };
+            let of = on.of.clone().or_else(|| turn_of(design, &on.fault, first_turn + round + number));
+            let on = FaultOn { of, ..on.clone() };
             windows.push(Window { at_ms, for_ms: rng.random_range(WINDOW_MS / 2..=WINDOW_MS), on });
             at_ms += WINDOW_MS + HEALED_MS;
         }
@@ -80,10 +78,11 @@ fn is_of_a_link(id: &str) -> bool {
     fault::find(id).is_some_and(|known| known.class == FaultClass::Network)
 }
 
-/// Reads `db-crash` or `app-crash@relay`.
+/// Reads `db-crash` or `app-crash@relay`, as designs declare them. What people write is for [`fault::parse`],
+/// which says what is wrong with it.
 pub fn fault_on(text: &str) -> FaultOn {
     match text.split_once('@') {
-        Some((fault, of)) => FaultOn { fault: fault.to_owned(), of: Some(of.to_owned()) },
-        None => FaultOn { fault: text.to_owned(), of: None },
+        Some((fault, of)) => FaultOn::new(fault, Some(of)),
+        None => FaultOn::new(text, None),
     }
 }

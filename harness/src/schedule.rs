@@ -1,8 +1,11 @@
 //! Schedules as data: what a run does, and in which order. A directed test, a stress run, a shrunk witness
 //! and a replay are the same type, saved as JSON that people can read and write.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
+use crate::fault::{self, FaultError};
 use crate::operation::{Operation, Workload};
 
 /// The version of the format that this code writes and reads.
@@ -91,7 +94,7 @@ pub enum Move {
 }
 
 /// A fault, and the link that it is on where it is a fault of the network.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FaultOn {
     /// The fault's id: `db-crash`, `broker-cut`, ..
@@ -99,6 +102,17 @@ pub struct FaultOn {
     /// Whose link (`client`, `relay`, `consumer`), or for a fault of the application which actor; none: all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub of: Option<String>,
+    /// The fault's arguments: `{"delay": "200ms"}`. What is not given is as [`crate::fault::Fault::arguments`]
+    /// tells.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub with: BTreeMap<String, String>,
+}
+
+impl FaultOn {
+    /// A fault without arguments.
+    pub fn new(fault: &str, of: Option<&str>) -> FaultOn {
+        FaultOn { fault: fault.to_owned(), of: of.map(str::to_owned), with: BTreeMap::new() }
+    }
 }
 
 /// Where a run of steps ends.
@@ -150,6 +164,9 @@ pub enum ScheduleError {
     /// Written by a newer Crosscheck.
     #[error("the schedule has version {0}, and this Crosscheck reads version {VERSION}")]
     Version(u32),
+    /// It asks for a fault that there is not, or with arguments that it does not take.
+    #[error("the schedule asks for a fault that cannot be: {0}")]
+    Fault(#[from] FaultError),
 }
 
 impl Schedule {
@@ -190,7 +207,23 @@ impl Schedule {
         if head.crosscheck_schedule != VERSION {
             return Err(ScheduleError::Version(head.crosscheck_schedule));
         }
-        serde_json::from_str(text).map_err(|e| ScheduleError::Malformed(e.to_string()))
+        let schedule: Schedule =
+            serde_json::from_str(text).map_err(|e| ScheduleError::Malformed(e.to_string()))?;
+        schedule.faults().try_for_each(fault::check)?;
+        Ok(schedule)
+    }
+
+    /// The faults of systems and actors that it injects.
+    pub(crate) fn faults(&self) -> impl Iterator<Item = &FaultOn> {
+        let (moves, windows) = match &self.plan {
+            Plan::Directed(directed) => (&directed.moves[..], &[][..]),
+            Plan::Stress(stress) => (&[][..], &stress.faults[..]),
+        };
+        let injected = moves.iter().filter_map(|one| match one {
+            Move::Inject(on) | Move::Heal(on) => Some(on),
+            _ => None,
+        });
+        injected.chain(windows.iter().map(|window: &Window| &window.on))
     }
 
     /// The schedule as JSON, indented.
@@ -273,11 +306,11 @@ impl Move {
 
     /// A fault begins, on the link (or actor) `of`.
     pub fn inject(fault: &str, of: Option<&str>) -> Move {
-        Move::Inject(FaultOn { fault: fault.to_owned(), of: of.map(str::to_owned) })
+        Move::Inject(FaultOn::new(fault, of))
     }
 
     /// A fault ends.
     pub fn heal(fault: &str, of: Option<&str>) -> Move {
-        Move::Heal(FaultOn { fault: fault.to_owned(), of: of.map(str::to_owned) })
+        Move::Heal(FaultOn::new(fault, of))
     }
 }

@@ -37,7 +37,7 @@ impl Kind {
             "broker" => System::Broker,
             _ => return Err(unknown()),
         };
-        if let Some(fault) = known.on_link() {
+        if let Some(fault) = known.on_link(on) {
             return Ok(Kind::Link(system, fault));
         }
         match (system, known.kind()) {
@@ -58,10 +58,10 @@ mod tests {
     #[test]
     fn every_fault_of_a_system_is_something_that_a_backend_can_do() {
         for known in fault::FAULTS.iter().filter(|known| known.system != "app") {
-            let on = FaultOn { fault: known.id.to_owned(), of: None };
+            let on = FaultOn::new(known.id, None);
             assert!(Kind::of(&on, "local").is_ok(), "{}", known.id);
         }
-        let unheard_of = FaultOn { fault: "db-melt".to_owned(), of: None };
+        let unheard_of = FaultOn::new("db-melt", None);
         assert!(Kind::of(&unheard_of, "local").is_err());
     }
 }

@@ -7,11 +7,13 @@ pub mod model;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 
 use crate::context::Links;
 use crate::design::{Layout, Needs, Role};
+use crate::fault::At;
 use crate::schedule::FaultOn;
 
 /// A place where systems run.
@@ -75,6 +77,19 @@ impl std::fmt::Debug for Arena {
 /// Injects the faults of systems and links.
 #[async_trait]
 pub trait Injector: Send + Sync {
+    /// Whether it could inject the fault, asked before a run begins.
+    ///
+    /// # Errors
+    /// What this backend, this machine or this run lacks.
+    fn can(&self, on: &FaultOn) -> Result<(), HarnessError>;
+
+    /// Waits until the request at which the fault is to begin ([`At`]) comes to its links. A fault of a link
+    /// begins right then; [`Injector::inject`] comes after it all the same, and verifies it.
+    ///
+    /// # Errors
+    /// If this backend cannot see requests, or it did not come within `patience`.
+    async fn sight(&self, on: &FaultOn, at: &At, patience: Duration) -> Result<(), HarnessError>;
+
     /// Begins a fault, and returns once it is in force.
     ///
     /// # Errors

@@ -200,7 +200,7 @@ pub(super) fn mishaps(faults: &[impl AsRef<str>]) -> Vec<Mishap> {
         let (system, kind) = id.split_once('-').unwrap_or((id, ""));
         let system =
             [System::Db, System::Cache, System::Broker].into_iter().find(|known| known.id() == system);
-        let on = FaultOn { fault: id.to_owned(), of: of.clone() };
+        let on = FaultOn::new(id, of.as_deref());
         let what = match (system, kind) {
             (None, "crash") => vec![What::Crash],
             (None, "lost-reply") | (Some(_), "cut-replies") => vec![What::LoseReply(system)],
@@ -229,7 +229,7 @@ mod tests {
 
     #[test]
     fn links_that_can_be_cut_lose_requests_and_replies() {
-        let on = |id: &str, of: Option<&str>| FaultOn { fault: id.to_owned(), of: of.map(str::to_owned) };
+        let on = |id: &str, of: Option<&str>| FaultOn::new(id, of);
         let mishap = |what, of: Option<&str>| Mishap { what, of: of.map(str::to_owned) };
         assert_eq!(
             mishaps(&["app-crash@relay", "db-cut@client", "db-crash", "db-latency", "broker-cut-replies"]),

@@ -1,8 +1,17 @@
 //! The registry of faults: every fault that a schedule can name, what it hits, and how a report shows it.
 //!
-//! Adding a fault is a line here and the code that injects it.
+//! Adding a fault is a line here and the code that injects it. Most take arguments ([`Argument`]), which a text
+//! ([`parse`]) and the JSON of a schedule spell alike.
 
-use crate::proxy::{NetFault, Way};
+mod argument;
+mod text;
+
+use crate::proxy::{Direction, NetFault};
+use crate::schedule::FaultOn;
+
+pub(crate) use self::argument::Given;
+pub use self::argument::{Argument, At};
+pub use self::text::{FaultError, check, parse, split};
 
 use self::FaultClass::{Application, Logical, Network, Process};
 
@@ -46,21 +55,46 @@ impl Fault {
         self.id.strip_prefix(self.system).and_then(|kind| kind.strip_prefix('-')).unwrap_or(self.id)
     }
 
-    /// What a proxy does for it, with the strength it has unless a schedule says otherwise; `None` if it is not
-    /// a fault of a link.
-    pub fn on_link(&self) -> Option<NetFault> {
+    /// The arguments that it takes.
+    pub fn arguments(&self) -> Vec<Argument> {
+        argument::of(self)
+    }
+
+    /// What a proxy does for it; `None` if it is not a fault of a link. Arguments that are not given have the
+    /// values that [`Fault::arguments`] tells.
+    pub fn on_link(&self, on: &FaultOn) -> Option<NetFault> {
         if self.class != FaultClass::Network {
             return None;
         }
+        let given = Given(&on.with);
         Some(match self.kind() {
             "cut" => NetFault::CutBoth,
             "cut-requests" => NetFault::CutRequests,
             "cut-replies" => NetFault::CutReplies,
             "refuse" => NetFault::Refuse,
             "reset" => NetFault::Reset,
-            "latency" => NetFault::Latency { delay_ms: 20, jitter_ms: 10, way: Way::Both },
-            "bandwidth" => NetFault::Bandwidth { bytes_per_s: 64 * 1024, way: Way::Both },
-            "slice" => NetFault::Slice { max_bytes: 64, gap_ms: 1, way: Way::Both },
+            "reset-after" => NetFault::ResetAfter {
+                bytes: given.number("bytes", 2048),
+                direction: match given.text("way") {
+                    Some("requests") => Direction::Requests,
+                    _ => Direction::Replies,
+                },
+            },
+            "latency" => NetFault::Latency {
+                delay_ms: given.ms("delay", 20),
+                jitter_ms: given.ms("jitter", 10),
+                distribution: given.distribution(),
+                way: given.way(),
+            },
+            "bandwidth" => {
+                NetFault::Bandwidth { bytes_per_s: given.number("rate", 64 * 1024), way: given.way() }
+            }
+            "slice" => NetFault::Slice {
+                max_bytes: usize::try_from(given.number("bytes", 64)).unwrap_or(usize::MAX),
+                gap_ms: given.ms("gap", 1),
+                way: given.way(),
+            },
+            "slow-close" => NetFault::SlowClose { delay_ms: given.ms("delay", 500), way: given.way() },
             _ => return None,
         })
     }
@@ -107,10 +141,14 @@ pub const FAULTS: &[Fault] = &[
         "the broker refuses connections, and existing ones are reset"),
     fault("broker-reset", "broker", Network, "#E9B4A0",
         "connections to the broker are reset"),
+    fault("broker-reset-after", "broker", Network, "#E9B4A0",
+        "each connection to the broker is reset once so many bytes have crossed, in the middle of a message"),
     fault("broker-restart", "broker", Process, "#E9C0A0",
         "the broker is stopped in order, and started again"),
     fault("broker-slice", "broker", Network, "#A0E8B4",
         "bytes to and from the broker arrive in small pieces"),
+    fault("broker-slow-close", "broker", Network, "#C8E0A0",
+        "the end of a connection to the broker is heard of late"),
     fault("cache-bandwidth", "cache", Network, "#B8E0A0",
         "the link to the cache carries few bytes a second"),
     fault("cache-crash", "cache", Process, "#E9A4A0",
@@ -131,10 +169,14 @@ pub const FAULTS: &[Fault] = &[
         "the cache refuses connections, and existing ones are reset"),
     fault("cache-reset", "cache", Network, "#E9B4A0",
         "connections to the cache are reset"),
+    fault("cache-reset-after", "cache", Network, "#E9B4A0",
+        "each connection to the cache is reset once so many bytes have crossed, in the middle of a message"),
     fault("cache-restart", "cache", Process, "#E9C0A0",
         "the cache is stopped in order, and started again"),
     fault("cache-slice", "cache", Network, "#A0E8B4",
         "bytes to and from the cache arrive in small pieces"),
+    fault("cache-slow-close", "cache", Network, "#C8E0A0",
+        "the end of a connection to the cache is heard of late"),
     fault("db-bandwidth", "db", Network, "#B8E0A0",
         "the link to the database carries few bytes a second"),
     fault("db-crash", "db", Process, "#E9A4A0",
@@ -153,10 +195,14 @@ pub const FAULTS: &[Fault] = &[
         "the database refuses connections, and existing ones are reset"),
     fault("db-reset", "db", Network, "#E9B4A0",
         "connections to the database are reset"),
+    fault("db-reset-after", "db", Network, "#E9B4A0",
+        "each connection to the database is reset once so many bytes have crossed, in the middle of a message"),
     fault("db-restart", "db", Process, "#E9C0A0",
         "the database is stopped in order, and started again"),
     fault("db-slice", "db", Network, "#A0E8B4",
         "bytes to and from the database arrive in small pieces"),
+    fault("db-slow-close", "db", Network, "#C8E0A0",
+        "the end of a connection to the database is heard of late"),
     fault("db-sync-wait", "db", Logical, "#A0E9E3",
         "commits are flushed and wait for a synchronous standby: durable, and not visible yet"),
 ];
@@ -185,7 +231,7 @@ mod tests {
     #[test]
     fn the_proxy_knows_every_fault_of_a_link_by_its_kind() {
         for fault in FAULTS {
-            let known = fault.on_link().map(|on_link| on_link.id());
+            let known = fault.on_link(&FaultOn::new(fault.id, None)).map(|on_link| on_link.id());
             assert_eq!(known, (fault.class == FaultClass::Network).then(|| fault.kind()), "{}", fault.id);
         }
     }

@@ -57,6 +57,20 @@ impl Way {
     }
 }
 
+/// How delays scatter. What they are is settled by a seed, connection by connection.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Distribution {
+    /// Evenly between the delay less the jitter and the delay plus the jitter.
+    #[default]
+    Uniform,
+    /// Bell-shaped around the delay and within the jitter: the mean of four even draws (Irwin and Hall).
+    Normal,
+    /// Never less than the delay, mostly little more, and now and then much more: a Pareto tail whose scale is
+    /// the jitter, with shape 2 and an end at twenty times the jitter.
+    Pareto,
+}
+
 /// A fault of a link. Several may be in force at once: a link is cut when any of them cuts it.
 ///
 /// Every limit is per connection and direction. Times are whole milliseconds, the resolution of the timer.
@@ -88,8 +102,11 @@ pub enum NetFault {
     Latency {
         /// The delay from receipt to release.
         delay_ms: u64,
-        /// The largest seeded deviation from the delay, either way.
+        /// How far the delays scatter.
         jitter_ms: u64,
+        /// How they scatter.
+        #[serde(default)]
+        distribution: Distribution,
         /// Which directions are slowed.
         way: Way,
     },
@@ -109,6 +126,13 @@ pub enum NetFault {
         /// Which directions are sliced.
         way: Way,
     },
+    /// The end of a connection (a close or a reset by a peer) is passed on so much later. Bytes are not slowed.
+    SlowClose {
+        /// How much later.
+        delay_ms: u64,
+        /// The direction of the close.
+        way: Way,
+    },
 }
 
 impl NetFault {
@@ -119,10 +143,12 @@ impl NetFault {
             NetFault::CutRequests => "cut-requests",
             NetFault::CutReplies => "cut-replies",
             NetFault::Refuse => "refuse",
-            NetFault::Reset | NetFault::ResetAfter { .. } => "reset",
+            NetFault::Reset => "reset",
+            NetFault::ResetAfter { .. } => "reset-after",
             NetFault::Latency { .. } => "latency",
             NetFault::Bandwidth { .. } => "bandwidth",
             NetFault::Slice { .. } => "slice",
+            NetFault::SlowClose { .. } => "slow-close",
         }
     }
 
@@ -137,7 +163,8 @@ impl NetFault {
             | NetFault::ResetAfter { .. }
             | NetFault::Latency { .. }
             | NetFault::Bandwidth { .. }
-            | NetFault::Slice { .. } => false,
+            | NetFault::Slice { .. }
+            | NetFault::SlowClose { .. } => false,
         }
     }
 
@@ -159,11 +186,39 @@ pub enum HealMode {
     Flush,
 }
 
+/// A delay that scatters. Of two the one with the longer delay is the stricter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Latency {
+    pub(super) delay: Duration,
+    pub(super) jitter: Duration,
+    pub(super) distribution: Distribution,
+}
+
+impl Latency {
+    /// No chunk is delayed less.
+    pub(super) fn least(&self) -> Duration {
+        match self.distribution {
+            Distribution::Uniform | Distribution::Normal => self.delay.saturating_sub(self.jitter),
+            Distribution::Pareto => self.delay,
+        }
+    }
+
+    /// No chunk is delayed more.
+    pub(super) fn most(&self) -> Duration {
+        match self.distribution {
+            Distribution::Uniform | Distribution::Normal => self.delay + self.jitter,
+            Distribution::Pareto => self.delay + self.jitter * PARETO_MOST,
+        }
+    }
+}
+
+/// Where the tail of a Pareto distribution ends, in jitters.
+pub(super) const PARETO_MOST: u32 = 20;
+
 /// How one direction treats the bytes that it does pass. Of several faults of a kind the strictest counts.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Shape {
-    /// Delay and jitter.
-    pub(super) latency: Option<(Duration, Duration)>,
+    pub(super) latency: Option<Latency>,
     pub(super) bytes_per_s: Option<u64>,
     /// Largest write and pause after it.
     pub(super) slice: Option<(usize, Duration)>,
@@ -177,8 +232,9 @@ impl Shape {
 
     fn add(&mut self, fault: &NetFault, direction: Direction) {
         match *fault {
-            NetFault::Latency { delay_ms, jitter_ms, way } if way.covers(direction) => {
-                let new = (Duration::from_millis(delay_ms), Duration::from_millis(jitter_ms));
+            NetFault::Latency { delay_ms, jitter_ms, distribution, way } if way.covers(direction) => {
+                let (delay, jitter) = (Duration::from_millis(delay_ms), Duration::from_millis(jitter_ms));
+                let new = Latency { delay, jitter, distribution };
                 self.latency = Some(self.latency.map_or(new, |old| old.max(new)));
             }
             NetFault::Bandwidth { bytes_per_s, way } if way.covers(direction) => {
@@ -192,6 +248,7 @@ impl Shape {
             NetFault::Latency { .. }
             | NetFault::Bandwidth { .. }
             | NetFault::Slice { .. }
+            | NetFault::SlowClose { .. }
             | NetFault::CutBoth
             | NetFault::CutRequests
             | NetFault::CutReplies
@@ -209,6 +266,8 @@ pub(super) struct Rules {
     pub(super) shape: Shape,
     /// The byte count of the strictest `ResetAfter`.
     pub(super) reset_after: Option<u64>,
+    /// By how much the end of a connection is late.
+    pub(super) slow_close: Duration,
 }
 
 impl Rules {
@@ -221,6 +280,11 @@ impl Rules {
                 && counted == direction
             {
                 rules.reset_after = Some(rules.reset_after.map_or(bytes, |old| old.min(bytes)));
+            }
+            if let NetFault::SlowClose { delay_ms, way } = *fault
+                && way.covers(direction)
+            {
+                rules.slow_close = rules.slow_close.max(Duration::from_millis(delay_ms));
             }
         }
         rules
@@ -241,8 +305,13 @@ mod tests {
                 r#"{"kind":"reset-after","bytes":7,"direction":"replies"}"#,
             ),
             (
-                NetFault::Latency { delay_ms: 20, jitter_ms: 5, way: Way::Both },
-                r#"{"kind":"latency","delay_ms":20,"jitter_ms":5,"way":"both"}"#,
+                NetFault::Latency {
+                    delay_ms: 20,
+                    jitter_ms: 5,
+                    distribution: Distribution::Pareto,
+                    way: Way::Both,
+                },
+                r#"{"kind":"latency","delay_ms":20,"jitter_ms":5,"distribution":"pareto","way":"both"}"#,
             ),
         ];
         for (fault, json) in faults {

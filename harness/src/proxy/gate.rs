@@ -8,6 +8,7 @@
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::time::Duration;
 
 use tokio::net::TcpStream;
 use tokio::sync::Notify;
@@ -42,6 +43,8 @@ pub(super) struct GateState {
     pub(super) cut: bool,
     pub(super) shape: Shape,
     pub(super) reset_left: Option<u64>,
+    /// By how much the end of the connection is late.
+    pub(super) slow_close: Duration,
     /// A fault resets this connection.
     pub(super) doomed: bool,
     /// The pump has bytes or an end of the sender that it has not forwarded.
@@ -124,8 +127,14 @@ impl GateState {
         self.doomed |= opens && mode == HealMode::Reset && self.holds_anything();
         self.cut = rules.cut;
         self.shape = rules.shape;
+        self.slow_close = rules.slow_close;
         self.reset_left =
             rules.reset_after.map(|bytes| self.reset_left.map_or(bytes, |left| left.min(bytes)));
+    }
+
+    /// Whether the end of a connection may have to wait.
+    pub(super) fn delays_ends(&self) -> bool {
+        self.shape.latency.is_some() || !self.slow_close.is_zero()
     }
 
     fn holds_anything(&self) -> bool {

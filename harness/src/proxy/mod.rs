@@ -20,6 +20,7 @@
 
 mod connection;
 mod fault;
+mod frame;
 mod gate;
 mod jitter;
 mod listener;
@@ -32,13 +33,14 @@ use std::fmt;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock};
 
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::task::AbortHandle;
 
-pub use fault::{Direction, HealMode, NetFault, Way};
+pub use fault::{Direction, Distribution, HealMode, NetFault, Way};
+pub use frame::{Protocol, Sighting};
 pub use stats::{FlowStats, ProxyStats};
 
 use fault::Rules;
@@ -101,6 +103,8 @@ impl Proxy {
             counters: Arc::default(),
             has_triggers: AtomicBool::new(false),
             triggers: RwLock::default(),
+            protocol: OnceLock::new(),
+            watches: RwLock::default(),
         });
         let acceptor = runtime.spawn(listener::accept(shared.clone())).abort_handle();
         Ok(Proxy { life: Arc::new(Life { shared, acceptor }) })
@@ -169,6 +173,26 @@ impl Proxy {
         shared.has_triggers.store(true, Relaxed);
     }
 
+    /// Says what new connections speak, so that their requests can be watched for. Once said it stays.
+    pub fn speaks(&self, protocol: Protocol) {
+        // A second word is the first one again: a link does not change what it leads to.
+        let _ = self.shared().protocol.set(protocol);
+    }
+
+    /// Has this link look for a request. As it comes, before its last bytes are forwarded, `fault` is in force.
+    pub fn watch(&self, sighting: &Arc<Sighting>, fault: Option<NetFault>) {
+        self.watches().push(Watch { sighting: sighting.clone(), fault });
+    }
+
+    /// Looks for it no longer.
+    pub fn unwatch(&self, sighting: &Arc<Sighting>) {
+        self.watches().retain(|watch| !Arc::ptr_eq(&watch.sighting, sighting));
+    }
+
+    fn watches(&self) -> std::sync::RwLockWriteGuard<'_, Vec<Watch>> {
+        self.shared().watches.write().unwrap_or_else(PoisonError::into_inner)
+    }
+
     fn shared(&self) -> &Arc<Shared> {
         &self.life.shared
     }
@@ -183,6 +207,14 @@ struct Shared {
     counters: Arc<Counters>,
     has_triggers: AtomicBool,
     triggers: RwLock<[Option<Arc<TriggerFn>>; 2]>,
+    protocol: OnceLock<Protocol>,
+    watches: RwLock<Vec<Watch>>,
+}
+
+/// Somebody who waits for a request.
+struct Watch {
+    sighting: Arc<Sighting>,
+    fault: Option<NetFault>,
 }
 
 type TriggerFn = dyn Fn(&[u8]) -> Option<NetFault> + Send + Sync;
@@ -276,6 +308,17 @@ impl Shared {
         drop(triggers);
         if let Some(fault) = trigger.and_then(|trigger| trigger(bytes)) {
             self.inject(fault);
+        }
+    }
+}
+
+impl Shared {
+    /// A request has come, and is not yet forwarded as a whole.
+    fn request(&self, text: &str) {
+        let watches = self.watches.read().unwrap_or_else(PoisonError::into_inner);
+        for watch in watches.iter().filter(|watch| watch.sighting.is(text)) {
+            watch.fault.iter().for_each(|fault| self.inject(*fault));
+            watch.sighting.tell();
         }
     }
 }

@@ -151,7 +151,9 @@ impl<'a> Probe<'a> {
             return self.held(Direction::Replies).await;
         }
         receive(&mut self.near, replies, sent).await?;
-        self.shaped(Direction::Replies, replies)
+        self.shaped(Direction::Replies, replies)?;
+        closes_late(&mut self.near, &mut far, requests).await?;
+        closes_late(&mut far, &mut self.near, replies).await
     }
 
     async fn held(&self, direction: Direction) -> Result<(), String> {
@@ -173,6 +175,24 @@ impl<'a> Probe<'a> {
     }
 }
 
+/// Closes one end, and looks how late the other hears of it.
+async fn closes_late(from: &mut TcpStream, to: &mut TcpStream, rules: &Rules) -> Result<(), String> {
+    if rules.slow_close.is_zero() {
+        return Ok(());
+    }
+    let closed = Instant::now();
+    from.shutdown().await.map_err(|error| format!("broke under a probe: {error}"))?;
+    match timeout(BOUND + time_of(rules) + rules.slow_close, to.read(&mut [0])).await {
+        Err(_) => Err("does not pass a close".to_owned()),
+        Ok(Ok(0)) if closed.elapsed() < rules.slow_close => {
+            Err(format!("passed a close after {:?} though it is to be late", closed.elapsed()))
+        }
+        Ok(Ok(0)) => Ok(()),
+        Ok(Ok(_)) => Err("makes up bytes".to_owned()),
+        Ok(Err(error)) => Err(format!("broke under a probe: {error}")),
+    }
+}
+
 async fn receive(stream: &mut TcpStream, rules: &Rules, sent: Instant) -> Result<(), String> {
     let mut message = [0; MESSAGE.len()];
     match timeout(BOUND + time_of(rules), stream.read_exact(&mut message)).await {
@@ -181,7 +201,7 @@ async fn receive(stream: &mut TcpStream, rules: &Rules, sent: Instant) -> Result
         Ok(Ok(_)) if message != MESSAGE => return Err("changes bytes".to_owned()),
         Ok(Ok(_)) => {}
     }
-    let least = rules.shape.latency.map_or(Duration::ZERO, |(delay, jitter)| delay.saturating_sub(jitter));
+    let least = rules.shape.latency.map_or(Duration::ZERO, |latency| latency.least());
     let took = sent.elapsed();
     if took < least {
         return Err(format!("took {took:?} though it is to take at least {least:?}"));
@@ -191,7 +211,7 @@ async fn receive(stream: &mut TcpStream, rules: &Rules, sent: Instant) -> Result
 
 /// The longest that the faults themselves may take for a message.
 fn time_of(rules: &Rules) -> Duration {
-    let latency = rules.shape.latency.map_or(Duration::ZERO, |(delay, jitter)| delay + jitter);
+    let latency = rules.shape.latency.map_or(Duration::ZERO, |latency| latency.most());
     let len = u32::try_from(MESSAGE.len()).unwrap_or(u32::MAX);
     let rate = rules
         .shape

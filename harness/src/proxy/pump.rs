@@ -10,6 +10,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Shared;
 use super::fault::{Direction, Shape};
+use super::frame::Reader;
 use super::gate::{GateState, Link};
 use super::jitter::Jitter;
 use super::stats::{FlowCounters, add};
@@ -49,6 +50,8 @@ pub(super) struct Pump<'a> {
     next_write: Instant,
     last_release: Instant,
     jitter: Option<Jitter>,
+    /// Reads requests where it is known what is spoken.
+    reader: Option<Reader>,
     /// Stream offsets: all read, and all that was counted as held.
     read_bytes: u64,
     held_bytes: u64,
@@ -93,6 +96,9 @@ impl<'a> Pump<'a> {
             next_write: now,
             last_release: now,
             jitter: None,
+            reader: (direction == Direction::Requests && link.probe.is_none())
+                .then(|| shared.protocol.get().copied().map(Reader::new))
+                .flatten(),
             read_bytes: 0,
             held_bytes: 0,
             end_held: false,
@@ -154,7 +160,8 @@ impl<'a> Pump<'a> {
         }
         let most = room.min(CHUNK_BYTES);
         let mut gate = self.link.gate(self.direction).lock();
-        let (read, shape) = (from.try_read(&mut self.scratch[..most]), gate.shape);
+        let (read, shape, slow_close) =
+            (from.try_read(&mut self.scratch[..most]), gate.shape, gate.slow_close);
         let (len, end) = match read {
             Ok(0) => (0, Some(End::Close)),
             Ok(len) => (len, None),
@@ -165,7 +172,12 @@ impl<'a> Pump<'a> {
         drop(gate);
         let release_at = self.release_time(&shape);
         match end {
-            Some(end) => self.end = Some((end, release_at)),
+            Some(end) => {
+                if !slow_close.is_zero() {
+                    add(&self.counters().delayed_ends, 1);
+                }
+                self.end = Some((end, release_at + slow_close));
+            }
             None => self.take_in(len, release_at),
         }
     }
@@ -175,6 +187,9 @@ impl<'a> Pump<'a> {
         add(&self.counters().read_bytes, len as u64);
         if self.link.probe.is_none() {
             self.shared.pull_trigger(self.direction, &self.scratch[..len]);
+        }
+        if let Some(reader) = &mut self.reader {
+            reader.read(&self.scratch[..len], &mut |request| self.shared.request(request));
         }
         let bytes = match self.queue.is_empty() {
             true => std::mem::take(&mut self.scratch),
@@ -190,13 +205,9 @@ impl<'a> Pump<'a> {
         if !shape.is_plain() {
             add(&self.counters().delayed_chunks, 1);
         }
-        let Some((delay, jitter)) = shape.latency else { return now };
-        let delay = if jitter.is_zero() {
-            delay
-        } else {
-            let (seed, stream) = (self.shared.seed, self.link.number * 2 + self.direction.index() as u64);
-            self.jitter.get_or_insert_with(|| Jitter::new(seed, stream)).around(delay, jitter)
-        };
+        let Some(latency) = &shape.latency else { return now };
+        let (seed, stream) = (self.shared.seed, self.link.number * 2 + self.direction.index() as u64);
+        let delay = self.jitter.get_or_insert_with(|| Jitter::new(seed, stream)).around(latency);
         self.last_release = self.last_release.max(now + delay);
         self.last_release
     }
@@ -254,7 +265,7 @@ impl<'a> Pump<'a> {
         match self.end {
             None => return Ok(Wait { room, ..Wait::default() }),
             Some((End::Close, _)) if self.close_sent => {}
-            Some((_, at)) if gate.shape.latency.is_some() && at > Instant::now() => {
+            Some((_, at)) if gate.delays_ends() && at > Instant::now() => {
                 return Ok(Wait { at: Some(at), ..Wait::default() });
             }
             Some((End::Close, _)) => {

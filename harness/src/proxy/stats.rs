@@ -21,6 +21,8 @@ pub struct FlowStats {
     pub dropped_bytes: u64,
     /// Chunks that latency, a rate or slicing made wait.
     pub delayed_chunks: u64,
+    /// Closes and resets of a peer that were made to wait.
+    pub delayed_ends: u64,
 }
 
 /// The counters of a proxy since it was bound.
@@ -60,6 +62,7 @@ pub(super) struct FlowCounters {
     pub(super) held_ends: AtomicU64,
     pub(super) dropped_bytes: AtomicU64,
     pub(super) delayed_chunks: AtomicU64,
+    pub(super) delayed_ends: AtomicU64,
 }
 
 impl FlowCounters {
@@ -71,6 +74,7 @@ impl FlowCounters {
             held_ends: self.held_ends.load(Relaxed),
             dropped_bytes: self.dropped_bytes.load(Relaxed),
             delayed_chunks: self.delayed_chunks.load(Relaxed),
+            delayed_ends: self.delayed_ends.load(Relaxed),
         }
     }
 }

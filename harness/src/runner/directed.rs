@@ -97,7 +97,7 @@ pub(super) async fn play_move(run: &Arc<Run>, next: &Move) -> Result<(), Inconcl
             if matches!(halt, Halt::Done) || !run.gate.crash(actor) {
                 return Err(Inconclusive(format!("{actor} cannot crash: it has nothing more to do")));
             }
-            let on = FaultOn { fault: "app-crash".to_owned(), of: Some(actor.clone()) };
+            let on = FaultOn::new("app-crash", Some(actor));
             run.note_app_fault(on, from_ns, 1, at(&halt));
             Ok(())
         }
@@ -126,7 +126,7 @@ async fn lose(run: &Arc<Run>, actor: &str, decision: Decision, id: &str) -> Resu
         Halt::Held(step) if step.kind == StepKind::Call => {
             run.gate.grant(actor, decision);
             halt(run, actor).await?;
-            let on = FaultOn { fault: id.to_owned(), of: Some(actor.to_owned()) };
+            let on = FaultOn::new(id, Some(actor));
             run.note_app_fault(on, from_ns, 1, format!("of `{}`", step.call));
             Ok(())
         }

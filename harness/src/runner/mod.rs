@@ -24,10 +24,14 @@ pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
 use crate::backend::{Arena, Backend, HarnessError, Time};
 use crate::context::{Ctx, Memory, Stepper};
 use crate::design::{Design, Layout, Role};
+use crate::fault;
 use crate::gate::Gate;
 use crate::recorder::{Clock, Recorder, Writer};
 use crate::schedule::{FaultOn, Plan, Schedule};
 use crate::virtual_time;
+
+/// How long a request at which a fault is to begin is waited for.
+const SIGHT_MAX: Duration = Duration::from_secs(10);
 
 /// What a run leaves in memory; its history is on disk by then.
 #[derive(Debug)]
@@ -154,6 +158,10 @@ pub(crate) async fn play(
     schedule: &Schedule,
     path: Option<&Path>,
 ) -> Result<RunRecord, HarnessError> {
+    schedule
+        .faults()
+        .filter(|on| !on.fault.starts_with("app-"))
+        .try_for_each(|on| place.arena.injector.can(on))?;
     let layout = design.layout();
     let gate = match &schedule.plan {
         Plan::Directed(_) => Gate::directed(),
@@ -319,8 +327,15 @@ impl Run {
 
     /// Begins a fault of a system or a link, and notes it.
     pub(crate) async fn inject(&self, on: &FaultOn) -> Result<(), Inconclusive> {
+        let sighted = match fault::Given(&on.with).at() {
+            Some(at) => self.arena.injector.sight(on, &at, SIGHT_MAX).await,
+            None => Ok(()),
+        };
         let from_ns = self.recorder.clock().now_ns();
-        let injected = self.arena.injector.inject(on).await;
+        let injected = match sighted {
+            Ok(()) => self.arena.injector.inject(on).await,
+            Err(error) => Err(error),
+        };
         let (took, detail) = match &injected {
             Ok(()) => (true, String::new()),
             Err(error) => (false, error.to_string()),

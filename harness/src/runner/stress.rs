@@ -126,7 +126,7 @@ async fn play_window(
         sleep_until(end).await;
     }
     let fired = run.gate.fired(&actor) - before;
-    let on = FaultOn { fault: window.on.fault.clone(), of: Some(actor.clone()) };
+    let on = FaultOn { of: Some(actor.clone()), ..window.on.clone() };
     run.note_app_fault(on, from_ns, fired, format!("{fired} times, {actor}"));
     Ok(())
 }

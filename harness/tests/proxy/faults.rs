@@ -3,12 +3,12 @@
 use std::io::ErrorKind;
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 
-use crosscheck_harness::proxy::{Direction, HealMode, NetFault, Way};
+use crosscheck_harness::proxy::{Direction, Distribution, HealMode, NetFault, Way};
 use tokio::net::TcpStream;
 
 use crate::support::*;
 
-const ALL: [NetFault; 10] = [
+const ALL: [NetFault; 13] = [
     NetFault::CutBoth,
     NetFault::CutRequests,
     NetFault::CutReplies,
@@ -16,9 +16,12 @@ const ALL: [NetFault; 10] = [
     NetFault::Reset,
     NetFault::ResetAfter { bytes: 3, direction: Direction::Replies },
     NetFault::ResetAfter { bytes: 5000, direction: Direction::Requests },
-    NetFault::Latency { delay_ms: 30, jitter_ms: 10, way: Way::Both },
+    NetFault::Latency { delay_ms: 30, jitter_ms: 10, distribution: Distribution::Uniform, way: Way::Both },
     NetFault::Bandwidth { bytes_per_s: 1000, way: Way::Both },
     NetFault::Slice { max_bytes: 2, gap_ms: 1, way: Way::Replies },
+    NetFault::Latency { delay_ms: 20, jitter_ms: 10, distribution: Distribution::Normal, way: Way::Both },
+    NetFault::Latency { delay_ms: 20, jitter_ms: 5, distribution: Distribution::Pareto, way: Way::Replies },
+    NetFault::SlowClose { delay_ms: 40, way: Way::Both },
 ];
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +39,7 @@ async fn every_fault_verifies_that_it_took_and_that_it_healed() {
         expect_echo(&mut connect(&proxy).await, b"after").await;
     }
     let stats = until(&proxy, |stats| stats.open == 0).await;
-    assert_eq!(stats.requests.forwarded_bytes, 110, "probes are not counted: {stats:?}");
+    assert_eq!(stats.requests.forwarded_bytes, 11 * ALL.len() as u64, "probes are not counted: {stats:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -4,3 +4,4 @@ mod closing;
 mod faults;
 mod stream;
 mod support;
+mod watch;

@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 use std::time::Duration;
 
-use crosscheck_harness::proxy::{Direction, HealMode, NetFault, Proxy, Way};
+use crosscheck_harness::proxy::{Direction, Distribution, HealMode, NetFault, Proxy, Way};
 use rand::{Rng, RngExt, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -58,14 +58,27 @@ async fn read_seeded(mut from: impl AsyncReadExt + Unpin, len: usize, seed: u64)
 async fn all_bytes_arrive_in_order_whatever_the_shape() {
     let shapes: &[(usize, &[NetFault])] = &[
         (8 * MB, &[]),
-        (4 * MB, &[NetFault::Latency { delay_ms: 4, jitter_ms: 3, way: Way::Both }]),
+        (
+            4 * MB,
+            &[NetFault::Latency {
+                delay_ms: 4,
+                jitter_ms: 3,
+                distribution: Distribution::Uniform,
+                way: Way::Both,
+            }],
+        ),
         (MB, &[NetFault::Slice { max_bytes: 700, gap_ms: 0, way: Way::Both }]),
         (MB / 8, &[NetFault::Slice { max_bytes: 2000, gap_ms: 1, way: Way::Requests }]),
         (4 * MB, &[NetFault::Bandwidth { bytes_per_s: 10_000_000, way: Way::Both }]),
         (
             2 * MB,
             &[
-                NetFault::Latency { delay_ms: 2, jitter_ms: 2, way: Way::Replies },
+                NetFault::Latency {
+                    delay_ms: 2,
+                    jitter_ms: 2,
+                    distribution: Distribution::Uniform,
+                    way: Way::Replies,
+                },
                 NetFault::Slice { max_bytes: 40_000, gap_ms: 1, way: Way::Both },
                 NetFault::Bandwidth { bytes_per_s: 20_000_000, way: Way::Both },
             ],
@@ -87,7 +100,7 @@ async fn all_bytes_arrive_in_order_whatever_the_shape() {
 async fn faults_that_come_and_go_under_way_lose_nothing() {
     let faults = [
         NetFault::CutBoth,
-        NetFault::Latency { delay_ms: 5, jitter_ms: 5, way: Way::Both },
+        NetFault::Latency { delay_ms: 5, jitter_ms: 5, distribution: Distribution::Uniform, way: Way::Both },
         NetFault::CutReplies,
         NetFault::Slice { max_bytes: 3000, gap_ms: 0, way: Way::Both },
         NetFault::CutRequests,
@@ -196,7 +209,12 @@ async fn a_cut_holds_a_bounded_part() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn delays_do_not_add_up() {
     let proxy = echoing().await;
-    proxy.inject(NetFault::Latency { delay_ms: 60, jitter_ms: 0, way: Way::Requests });
+    proxy.inject(NetFault::Latency {
+        delay_ms: 60,
+        jitter_ms: 0,
+        distribution: Distribution::Uniform,
+        way: Way::Requests,
+    });
     let mut client = connect(&proxy).await;
     let start = Instant::now();
     let mut sent = 0;

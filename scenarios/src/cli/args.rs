@@ -52,7 +52,15 @@ pub(crate) struct MatrixArgs {
 Examples:
   crosscheck run outbox-poll-id-cursor --time 5s --seed 1
   crosscheck run outbox-poll-flag-single --faults all --time 30s
-  crosscheck run 'cache-*' --faults app-crash,cache-reset --claims convergence,monotonic-reads")]
+  crosscheck run 'cache-*' --faults app-crash,cache-reset --claims convergence,monotonic-reads
+  crosscheck run outbox-wal-relay --faults 'db-latency(delay=200ms,jitter=50ms)@relay,db-cut@client'
+  crosscheck run outbox-wal-relay --faults 'db-cut-replies(at=COMMIT*3)@client'
+
+Faults:
+  A fault is written ID, ID@OF or ID(NAME=VALUE,..)@OF. OF is whose link it is on (client, relay, consumer) or,
+  for one of the application, which actor; without it they take turns. `crosscheck list` names the faults and
+  what each takes. With at=REQUEST*N it begins as the link carries the N-th such request: of PostgreSQL the
+  words that a statement begins with, of Redis a command, of Kafka a request (Produce, Fetch, ..).")]
 pub(crate) struct RunArgs {
     /// Which variants: a glob over the full id, in which `*` crosses `/`
     #[arg(value_name = "PATTERN", required = true)]

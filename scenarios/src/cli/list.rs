@@ -1,9 +1,10 @@
 //! `crosscheck list`: what there is, by its names.
 
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crosscheck_harness::design::{Design, Needs};
-use crosscheck_harness::fault::{FAULTS, Fault};
+use crosscheck_harness::fault::{Argument, FAULTS, Fault};
 use crosscheck_models::check;
 use crosscheck_models::property::Property;
 use crosscheck_reports::json;
@@ -13,7 +14,7 @@ use serde::Serialize;
 use super::{Stop, output};
 
 /// The longest name of a property, fault or format.
-const NAME_WIDTH: usize = 19;
+const NAME_WIDTH: usize = 20;
 
 /// Lists designs, variants, properties, faults, checkers, formats and backends
 #[derive(Debug, clap::Args)]
@@ -38,7 +39,7 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
 struct Catalogue {
     designs: Vec<DesignEntry>,
     properties: Vec<PropertyEntry>,
-    faults: &'static [Fault],
+    faults: Vec<FaultEntry>,
     checkers: Vec<&'static str>,
     formats: Vec<FormatEntry>,
     backends: [BackendEntry; 2],
@@ -66,6 +67,13 @@ struct PropertyEntry {
     id: Property,
     letters: &'static str,
     statement: &'static str,
+}
+
+#[derive(Debug, Serialize)]
+struct FaultEntry {
+    #[serde(flatten)]
+    fault: &'static Fault,
+    arguments: Vec<Argument>,
 }
 
 #[derive(Debug, Serialize)]
@@ -107,7 +115,7 @@ impl Catalogue {
             properties: Property::ALL
                 .map(|id| PropertyEntry { id, letters: id.letters(), statement: id.statement() })
                 .into(),
-            faults: FAULTS,
+            faults: FAULTS.iter().map(|fault| FaultEntry { fault, arguments: fault.arguments() }).collect(),
             checkers: Property::ALL
                 .into_iter()
                 .filter(|property| check::is_checked(*property))
@@ -132,13 +140,34 @@ impl Catalogue {
             (id, format!("{:<3}  {}{lack}", property.letters, property.statement))
         });
         section(&mut text, "properties, and the checkers of them", properties);
-        let faults = self.faults.iter().map(|fault| (fault.id, fault.about.to_owned()));
+        let faults = self.faults.iter().map(|entry| (entry.fault.id, entry.fault.about.to_owned()));
         section(&mut text, "faults", faults);
+        section(&mut text, "what faults take: NAME=VALUE in parentheses", self.arguments());
         let formats = self.formats.iter().map(|format| (format.id, format.about.to_owned()));
         section(&mut text, "formats of histories", formats);
         let backends = self.backends.iter().map(|backend| (backend.id, backend.about.to_owned()));
         section(&mut text, "backends", backends);
         text
+    }
+}
+
+impl Catalogue {
+    /// Each argument once, with the kinds of fault that take it and what it is if it is not given.
+    fn arguments(&self) -> impl Iterator<Item = (&'static str, String)> {
+        let mut kinds: BTreeMap<(&str, &str, &str), Vec<&str>> = BTreeMap::new();
+        for entry in &self.faults {
+            for Argument { name, default, about, .. } in &entry.arguments {
+                let kinds = kinds.entry((name, about, default)).or_default();
+                if !kinds.contains(&entry.fault.kind()) {
+                    kinds.push(entry.fault.kind());
+                }
+            }
+        }
+        kinds.into_iter().map(|((name, about, default), kinds)| {
+            let of = if name == "at" { "all but app-*".to_owned() } else { kinds.join(", ") };
+            let default = if default.is_empty() { String::new() } else { format!(" [default: {default}]") };
+            (name, format!("{of}: {about}{default}"))
+        })
     }
 }
 

@@ -3,9 +3,8 @@
 use std::sync::Arc;
 
 use crosscheck_harness::design::Design;
-use crosscheck_harness::fault;
 use crosscheck_harness::plan;
-use crosscheck_harness::schedule::{FaultOn, Schedule};
+use crosscheck_harness::schedule::Schedule;
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::document::RunDocument;
 use crosscheck_reports::run::SavedRun;
@@ -47,24 +46,13 @@ fn schedule(args: &RunArgs, design: &dyn Design) -> Result<Schedule, Stop> {
     let faults = match &args.faults {
         Faults::None => Vec::new(),
         Faults::All => design.faults().into_iter().map(plan::fault_on).collect(),
-        Faults::Named(names) => named(names)?,
+        Faults::Named(named) => named.clone(),
     };
     let mut workload = design.workload();
     workload.clients = args.clients.map_or(workload.clients, |clients| clients as usize);
     workload.rate = args.rate.or(workload.rate);
     let time_ms = u64::try_from(args.time.as_millis()).unwrap_or(u64::MAX);
     Ok(plan::stress(design, workload, &faults, args.seed, time_ms))
-}
-
-fn named(names: &[String]) -> Result<Vec<FaultOn>, Stop> {
-    let faults: Vec<FaultOn> = names.iter().map(|name| plan::fault_on(name)).collect();
-    match faults.iter().find(|on| fault::find(&on.fault).is_none()) {
-        None => Ok(faults),
-        Some(unknown) => Err(Stop::usage(format!(
-            "no fault is called `{}`; `crosscheck list` names them all",
-            unknown.fault
-        ))),
-    }
 }
 
 /// The exit that the verdicts of runs make together.

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
+use crosscheck_harness::fault;
+use crosscheck_harness::schedule::FaultOn;
 use crosscheck_models::property::Property;
 use jiff::SignedDuration;
 
@@ -26,8 +28,8 @@ pub(crate) enum Faults {
     None,
     /// Those that the design claims to survive.
     All,
-    /// Those named: `app-crash`, `db-cut-replies@relay`, ..
-    Named(Vec<String>),
+    /// Those named: `app-crash`, `db-cut-replies@relay`, `db-latency(delay=1s)`, ..
+    Named(Vec<FaultOn>),
 }
 
 /// `none`, `all`, or names with commas between them.
@@ -36,11 +38,12 @@ pub(crate) fn faults(text: &str) -> Result<Faults, String> {
         "none" => Ok(Faults::None),
         "all" => Ok(Faults::All),
         _ => {
-            let names: Vec<String> = text.split(',').map(|name| name.trim().to_owned()).collect();
-            if names.iter().any(String::is_empty) {
+            let names = fault::split(text);
+            if names.contains(&"") {
                 return Err("it is `none`, `all`, or names with commas between them".to_owned());
             }
-            Ok(Faults::Named(names))
+            let named: Result<_, _> = names.into_iter().map(fault::parse).collect();
+            named.map(Faults::Named).map_err(|error| error.to_string())
         }
     }
 }
@@ -63,8 +66,14 @@ mod tests {
     fn faults_are_none_all_or_names() {
         assert_eq!(faults("none"), Ok(Faults::None));
         assert_eq!(faults("all"), Ok(Faults::All));
-        let named = Faults::Named(vec!["app-crash@relay".to_owned(), "db-reset".to_owned()]);
-        assert_eq!(faults("app-crash@relay,db-reset"), Ok(named));
+        let slow = fault::parse("db-latency(delay=1s,jitter=0ms)").expect("it is one");
+        let named = Faults::Named(vec![FaultOn::new("app-crash", Some("relay")), slow]);
+        assert_eq!(faults("app-crash@relay, db-latency(delay=1s,jitter=0ms)"), Ok(named));
+        let wrong = faults("db-latency(delay=1)").expect_err("it has no unit");
+        assert_eq!(
+            wrong,
+            "`delay` of `db-latency` is a time with its unit, like 200ms, 2s or 1m, and not `1`"
+        );
         assert!(faults("app-crash,,db-reset").is_err());
         assert!(faults("").is_err());
     }

@@ -14,7 +14,7 @@ use crate::backend::{Arena, Backend, Closer, HarnessError, LockWaits, Wait};
 use crate::context::{Addresses, DatabaseAddress, Links};
 use crate::design::{Layout, Needs, Role};
 use crate::port::{Broker, Cache, Database, DatabaseConnection, System};
-use crate::proxy::Proxy;
+use crate::proxy::{Protocol, Proxy};
 use crate::system::kafka::{KafkaBroker, create_topic, delete_topic};
 use crate::system::ping::POSTGRES_USER;
 use crate::system::postgres::{PostgresAddress, PostgresDatabase, blocking_sessions};
@@ -245,6 +245,12 @@ async fn bind_proxies(needs: Needs) -> Result<Proxies, HarnessError> {
         for role in Role::ALL.into_iter().filter(|_| wanted) {
             let name = format!("{}-{}", role.id(), system.id());
             let proxy = Proxy::bind(&name).await.map_err(|error| HarnessError::failed(error.to_string()))?;
+            match system {
+                System::Db => proxy.speaks(Protocol::Postgres),
+                System::Cache => proxy.speaks(Protocol::Redis),
+                System::Broker => proxy.speaks(Protocol::Kafka),
+                System::App => {}
+            }
             proxies.insert((system, role), proxy);
         }
     }

@@ -12,8 +12,9 @@ use super::{Server, ServerSet};
 use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
+use crate::fault::At;
 use crate::port::{Database, System};
-use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats};
+use crate::proxy::{HealMode, NetFault, Proxy, ProxyStats, Sighting};
 use crate::schedule::FaultOn;
 use crate::system::postgres::PostgresDatabase;
 
@@ -75,9 +76,10 @@ impl LocalInjector {
         Ok(())
     }
 
+    /// What the proxy had counted when the fault began, or began to be waited for.
     fn note(&self, on: &FaultOn, proxy: &Proxy) {
         let mut before = self.before.lock().expect("no code panics while it holds the counters");
-        before.insert((on.clone(), proxy.name().to_owned()), proxy.stats());
+        before.entry((on.clone(), proxy.name().to_owned())).or_insert_with(|| proxy.stats());
     }
 
     fn heal_link(&self, on: &FaultOn, system: System, fault: NetFault) -> Result<Hits, HarnessError> {
@@ -134,6 +136,41 @@ impl LocalInjector {
 
 #[async_trait]
 impl Injector for LocalInjector {
+    fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
+        match Kind::of(on, "local")? {
+            Kind::Link(system, _) => self.links(system, on).map(drop),
+            Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => {
+                self.server(system).map(drop)
+            }
+            Kind::SyncWait => self.server(System::Db).map(drop),
+            Kind::Flush => self.server(System::Cache).map(drop),
+        }
+    }
+
+    async fn sight(&self, on: &FaultOn, at: &At, patience: Duration) -> Result<(), HarnessError> {
+        let (system, fault) = match Kind::of(on, "local")? {
+            Kind::Link(system, fault) => (system, Some(fault)),
+            Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => (system, None),
+            Kind::SyncWait => (System::Db, None),
+            Kind::Flush => (System::Cache, None),
+        };
+        let links = self.links(system, on)?;
+        let sighting = Arc::new(Sighting::new(&at.begins, at.nth));
+        for link in &links {
+            self.note(on, link);
+            link.watch(&sighting, fault);
+        }
+        let came = tokio::time::timeout(patience, sighting.came()).await;
+        links.iter().for_each(|link| link.unwatch(&sighting));
+        came.map_err(|_| {
+            let (seen, begins, nth) = (sighting.seen(), &at.begins, at.nth);
+            let waited_s = patience.as_secs();
+            HarnessError::failed(format!(
+                "its link carried {seen} of {nth} requests that begin with {begins} within {waited_s} s"
+            ))
+        })
+    }
+
     async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError> {
         match Kind::of(on, "local")? {
             Kind::Link(system, fault) => self.cut_link(on, system, fault).await,
@@ -199,15 +236,18 @@ fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
     let delayed = after.requests.delayed_chunks - before.requests.delayed_chunks
         + after.replies.delayed_chunks
         - before.replies.delayed_chunks;
+    let ends = after.requests.delayed_ends - before.requests.delayed_ends + after.replies.delayed_ends
+        - before.replies.delayed_ends;
     let parts: Vec<String> = [
         (reset, "connections reset"),
         (turned_away, "connections turned away"),
         (held, "bytes held"),
         (delayed, "chunks delayed"),
+        (ends, "closes delayed"),
     ]
     .into_iter()
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    (reset + turned_away + held + delayed, parts.join(", "))
+    (reset + turned_away + held + delayed + ends, parts.join(", "))
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use async_trait::async_trait;
 
@@ -10,8 +11,9 @@ use super::link::{Hits as LinkHits, Link};
 use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
+use crate::fault::At;
 use crate::port::System;
-use crate::proxy::NetFault;
+use crate::proxy::{Distribution, NetFault};
 use crate::schedule::FaultOn;
 
 /// Injects faults into the systems of one run.
@@ -78,6 +80,21 @@ impl ModelInjector {
 
 #[async_trait]
 impl Injector for ModelInjector {
+    fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
+        let Kind::Link(system, fault) = Kind::of(on, "model")? else { return Ok(()) };
+        self.links(system, on.of.as_deref())?;
+        let needs_bytes = match fault {
+            NetFault::ResetAfter { .. } | NetFault::SlowClose { .. } => true,
+            NetFault::Latency { distribution, .. } => distribution != Distribution::Uniform,
+            _ => false,
+        };
+        if needs_bytes || on.with.contains_key("at") { Err(not_on_the_model(on)) } else { Ok(()) }
+    }
+
+    async fn sight(&self, on: &FaultOn, _at: &At, _patience: Duration) -> Result<(), HarnessError> {
+        Err(not_on_the_model(on))
+    }
+
     async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError> {
         match Kind::of(on, "model")? {
             Kind::Link(system, fault) => self.disturb(on, system, fault)?,
@@ -128,6 +145,14 @@ impl Injector for ModelInjector {
             }
             Kind::Flush => one("the cache was emptied".to_owned()),
         })
+    }
+}
+
+/// The model's links carry calls, not bytes, and its systems do not do everything that servers do.
+fn not_on_the_model(on: &FaultOn) -> HarnessError {
+    HarnessError::Missing {
+        what: format!("the model has no fault {on}"),
+        advice: "run it on servers (--backend local)".to_owned(),
     }
 }
 

@@ -137,6 +137,7 @@ impl Link {
                 state.reset();
             }
             NetFault::Reset | NetFault::ResetAfter { .. } => state.reset(),
+            NetFault::SlowClose { .. } => {}
             NetFault::Latency { .. } | NetFault::Bandwidth { .. } | NetFault::Slice { .. } => {
                 state.late = Some(lateness(fault));
             }
@@ -151,7 +152,7 @@ impl Link {
                 NetFault::CutRequests => state.cut_requests = false,
                 NetFault::CutReplies => state.cut_replies = false,
                 NetFault::Refuse => state.refuses = false,
-                NetFault::Reset | NetFault::ResetAfter { .. } => {}
+                NetFault::Reset | NetFault::ResetAfter { .. } | NetFault::SlowClose { .. } => {}
                 NetFault::Latency { .. } | NetFault::Bandwidth { .. } | NetFault::Slice { .. } => {
                     state.late = None;
                 }
@@ -370,7 +371,7 @@ impl State {
 
 fn lateness(fault: NetFault) -> Late {
     let (each, jitter_ms, way) = match fault {
-        NetFault::Latency { delay_ms, jitter_ms, way } => (delay_ms, jitter_ms, way),
+        NetFault::Latency { delay_ms, jitter_ms, way, .. } => (delay_ms, jitter_ms, way),
         NetFault::Bandwidth { bytes_per_s, way } => (CALL_BYTES * 1000 / bytes_per_s.max(1), 0, way),
         NetFault::Slice { max_bytes, gap_ms, way } => {
             (gap_ms * (CALL_BYTES / (max_bytes as u64).max(1)), 0, way)
@@ -380,7 +381,8 @@ fn lateness(fault: NetFault) -> Late {
         | NetFault::CutReplies
         | NetFault::Refuse
         | NetFault::Reset
-        | NetFault::ResetAfter { .. } => (0, 0, Way::Both),
+        | NetFault::ResetAfter { .. }
+        | NetFault::SlowClose { .. } => (0, 0, Way::Both),
     };
     let each = Duration::from_millis(each.max(1));
     let on = |is: bool| if is { each } else { Duration::ZERO };
