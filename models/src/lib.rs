@@ -10,8 +10,10 @@
 
 pub mod check;
 pub mod foreign;
+pub mod generate;
 mod hash;
 pub mod history;
+pub mod isolation;
 pub mod property;
 pub mod story;
 pub mod verdict;

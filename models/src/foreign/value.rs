@@ -93,7 +93,7 @@ impl Store {
     /// The value at a place on the tape.
     pub fn value(&self, at: u32) -> Value<'_> {
         let words = &self.tape[at as usize..];
-        Value { store: self, words: &words[..words[0].extent()] }
+        Value { store: self, words: &words[..words[0].extent()], at }
     }
 
     /// The words from a place on the tape on.
@@ -103,7 +103,7 @@ impl Store {
 
     /// A word that stands alone, as a value.
     pub fn show(&self, word: Word) -> String {
-        Value { store: self, words: &[word] }.to_string()
+        Value { store: self, words: &[word], at: 0 }.to_string()
     }
 
     /// The word of a whole number, if the history has it.
@@ -201,6 +201,8 @@ fn atom(at: u32) -> Word {
 pub struct Value<'a> {
     store: &'a Store,
     words: &'a [Word],
+    /// Where the words begin on the tape; 0 for a word that stands alone.
+    at: u32,
 }
 
 /// What a value is.
@@ -228,7 +230,7 @@ impl<'a> Value<'a> {
     /// What it is.
     pub fn form(self) -> Form<'a> {
         let word = self.words[0];
-        let items = Items { store: self.store, words: &self.words[1..] };
+        let items = Items { store: self.store, words: &self.words[1..], at: self.at + 1 };
         match word.tag() {
             TAG_LIST => Form::List(items),
             TAG_MAP => Form::Map(items),
@@ -275,6 +277,11 @@ impl<'a> Value<'a> {
         self.store.as_text(self.words[0])
     }
 
+    /// Where it begins on the tape.
+    pub(crate) fn tape_place(self) -> u32 {
+        self.at
+    }
+
     /// Whether it is nothing.
     pub fn is_nil(self) -> bool {
         self.words[0] == Word::NIL
@@ -286,6 +293,7 @@ impl<'a> Value<'a> {
 pub struct Items<'a> {
     store: &'a Store,
     words: &'a [Word],
+    at: u32,
 }
 
 impl<'a> Items<'a> {
@@ -301,8 +309,10 @@ impl<'a> Iterator for Items<'a> {
     fn next(&mut self) -> Option<Value<'a>> {
         let head = self.words.first()?;
         let (words, rest) = self.words.split_at(head.extent());
+        let at = self.at;
         self.words = rest;
-        Some(Value { store: self.store, words })
+        self.at += words.len() as u32;
+        Some(Value { store: self.store, words, at })
     }
 }
 

@@ -1,0 +1,152 @@
+//! Replays an order of transactions: it shares no code with the checkers that found it.
+
+use std::collections::{BTreeSet, HashMap};
+
+use super::anomaly::Extent;
+use super::order::Order;
+use crate::foreign::{OpHistory, Outcome, Value, Word};
+
+/// A key of a replay: its words.
+type Lists<'a> = HashMap<&'a [Word], Vec<Word>>;
+
+/// Whether the order explains every read of the history.
+pub fn verify_order(history: &OpHistory, order: &Order) -> Result<(), String> {
+    match order {
+        Order::Serial { calls, extent } => {
+            let points: Vec<(u32, bool)> =
+                calls.iter().flat_map(|call| [(*call, false), (*call, true)]).collect();
+            replay(history, &points, *extent)
+        }
+        Order::Snapshot { points, extent } => replay(history, points, *extent),
+        Order::Commit { calls } => replay_commits(history, calls),
+    }
+}
+
+/// Runs starts and commits: a transaction reads what was committed at its start, and no other transaction may
+/// have written a key that it writes between its start and its commit.
+fn replay(history: &OpHistory, points: &[(u32, bool)], extent: Extent) -> Result<(), String> {
+    let mut lists: Lists<'_> = HashMap::new();
+    let mut seen: HashMap<u32, Vec<(&[Word], usize)>> = HashMap::new();
+    let mut done: BTreeSet<u32> = BTreeSet::new();
+    for (call, is_commit) in points {
+        let mops = mops(history, *call)?;
+        if !is_commit {
+            let starts = mops.iter().map(|(_, key, _)| (*key, lists.get(key).map_or(0, Vec::len)));
+            seen.insert(*call, starts.collect());
+            continue;
+        }
+        let starts = seen.remove(call).ok_or_else(|| format!("call {call} commits without a start"))?;
+        let is_ok = history.calls()[*call as usize].outcome == Outcome::Ok;
+        let mut own: HashMap<&[Word], Vec<Word>> = HashMap::new();
+        for ((is_read, key, value), (_, length)) in mops.iter().zip(&starts) {
+            if !is_read {
+                own.entry(key).or_default().extend(value.words());
+            } else if is_ok {
+                let committed = lists.get(key).map_or(&[][..], |list| &list[..*length]);
+                let own = own.get(key).map_or(&[][..], Vec::as_slice);
+                let agrees = agrees(*value, committed, own);
+                agrees.then_some(()).ok_or_else(|| format!("call {call} reads {value} out of order"))?;
+            }
+        }
+        for (_, key, _) in mops.iter().filter(|(is_read, ..)| !is_read) {
+            let length = starts.iter().find(|(known, _)| known == key).map_or(0, |(_, length)| *length);
+            let list = lists.entry(key).or_default();
+            let appended = own.remove(key).unwrap_or_default();
+            if !appended.is_empty() && list.len() != length {
+                return Err(format!("call {call} overwrites what it did not see"));
+            }
+            list.extend(appended);
+        }
+        done.insert(*call);
+    }
+    covers(history, &done)?;
+    keeps_extent(history, points, extent)
+}
+
+/// Runs commits: a transaction reads, of each key, what was committed at some time before.
+fn replay_commits(history: &OpHistory, calls: &[u32]) -> Result<(), String> {
+    let mut lists: Lists<'_> = HashMap::new();
+    let mut ends: HashMap<&[Word], BTreeSet<usize>> = HashMap::new();
+    for call in calls {
+        let mut own: HashMap<&[Word], Vec<Word>> = HashMap::new();
+        let mops = mops(history, *call)?;
+        let is_ok = history.calls()[*call as usize].outcome == Outcome::Ok;
+        for (is_read, key, value) in &mops {
+            if !is_read {
+                own.entry(key).or_default().extend(value.words());
+            } else if is_ok && !own.contains_key(key) {
+                let read = value.items().map_or(&[][..], |items| items.words());
+                let list = lists.get(key).map_or(&[][..], Vec::as_slice);
+                let is_end = read.is_empty() || ends.get(key).is_some_and(|ends| ends.contains(&read.len()));
+                let agrees = is_end && list.starts_with(read);
+                agrees.then_some(()).ok_or_else(|| format!("call {call} reads {value} out of order"))?;
+            }
+        }
+        for (key, own) in own {
+            let list = lists.entry(key).or_default();
+            list.extend(own);
+            ends.entry(key).or_default().insert(list.len());
+        }
+    }
+    covers(history, &calls.iter().copied().collect())
+}
+
+/// The order holds whatever happened, and nothing that failed.
+fn covers(history: &OpHistory, done: &BTreeSet<u32>) -> Result<(), String> {
+    for (at, call) in history.calls().iter().enumerate() {
+        let is_in = done.contains(&(at as u32));
+        if call.outcome == Outcome::Ok && !is_in && mops(history, at as u32).is_ok() {
+            return Err(format!("the order leaves out call {at}"));
+        }
+        if call.outcome == Outcome::Fail && is_in {
+            return Err(format!("the order holds call {at}, which failed"));
+        }
+    }
+    Ok(())
+}
+
+/// Whoever starts later in the order has not completed before an earlier one was invoked; and the transactions
+/// of a process stand in its own order.
+fn keeps_extent(history: &OpHistory, points: &[(u32, bool)], extent: Extent) -> Result<(), String> {
+    let mut first_end = u32::MAX;
+    let mut first_of: HashMap<Word, u32> = HashMap::new();
+    for (at, is_commit) in points.iter().rev().filter(|_| extent >= Extent::Process) {
+        let call = &history.calls()[*at as usize];
+        let of_process =
+            first_of.entry(history.ops()[call.telling_op() as usize].process).or_insert(u32::MAX);
+        if *is_commit {
+            let is_late = extent == Extent::Realtime && history.is_timed() && first_end < call.begin;
+            if is_late || *of_process < call.begin {
+                return Err(format!("call {at} stands before one that had completed when it was invoked"));
+            }
+        } else {
+            first_end = first_end.min(call.end);
+            *of_process = (*of_process).min(call.end);
+        }
+    }
+    Ok(())
+}
+
+/// A list is read with all that was committed and then the transaction's own; a register with the last of these.
+fn agrees(value: Value<'_>, committed: &[Word], own: &[Word]) -> bool {
+    match value.items() {
+        Some(items) => items.words().strip_prefix(committed) == Some(own),
+        None if value.is_nil() => committed.is_empty() && own.is_empty(),
+        None => own.last().or(committed.last()) == value.words().first(),
+    }
+}
+
+type RawMop<'a> = (bool, &'a [Word], Value<'a>);
+
+fn mops(history: &OpHistory, call: u32) -> Result<Vec<RawMop<'_>>, String> {
+    let known = history.calls().get(call as usize).ok_or_else(|| format!("there is no call {call}"))?;
+    let parts: Option<Vec<RawMop<'_>>> =
+        history.value_of(known).items().and_then(|mops| mops.map(raw_mop).collect());
+    parts.ok_or_else(|| format!("call {call} is no transaction"))
+}
+
+fn raw_mop(mop: Value<'_>) -> Option<RawMop<'_>> {
+    let mut parts = mop.items()?;
+    let (f, key, value) = (parts.next()?, parts.next()?, parts.next()?);
+    Some((matches!(f.as_text()?, "r" | "read"), key.words(), value))
+}
