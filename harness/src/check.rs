@@ -85,8 +85,10 @@
 //! ```
 //!
 //! Environment: `CROSSCHECK_SEED` and `CROSSCHECK_SCHEDULE` (see [`Check::seed_from_env`]);
-//! `CROSSCHECK_REQUIRE=local` makes a check fail for want of servers, that would be skipped or go to the model;
-//! `CROSSCHECK_POSTGRES_BIN`, `CROSSCHECK_REDIS_SERVER` and `CROSSCHECK_KAFKA_HOME` say where the servers are.
+//! `CROSSCHECK_REQUIRE=local` (or `docker`, or both with a comma between) makes a check fail for want of servers,
+//! that would be skipped or go to the model; `CROSSCHECK_POSTGRES_BIN`, `CROSSCHECK_REDIS_SERVER` and
+//! `CROSSCHECK_KAFKA_HOME` say where the servers are, `CROSSCHECK_IMAGE_POSTGRES` (`_REDIS`, `_KAFKA`) which images
+//! containers are made of, and `DOCKER_HOST` where the engine is.
 
 mod host;
 mod outcome;
@@ -124,7 +126,8 @@ pub enum Faults {
 /// Where a check takes place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum On {
-    /// On servers if they are installed, else on the model.
+    /// On servers if they are installed, else in containers if there is an engine with their images, else on the
+    /// model.
     #[default]
     Auto,
     /// On the model: database, cache and broker in process, in virtual time. It runs the SQL, the commands and the
@@ -133,6 +136,9 @@ pub enum On {
     Model,
     /// On servers; skipped where they are not installed. Right for a service that brings its own clients.
     Local,
+    /// On servers in containers; skipped where there is no Docker engine, or an image is neither there nor can be
+    /// pulled.
+    Docker,
 }
 
 /// Begins a check of a design. Nothing happens until [`Check::run`].
@@ -268,6 +274,7 @@ impl Check {
     /// stderr.
     pub async fn run(self) -> Checked {
         let (design, seed) = (self.design.id(), self.seed);
+        let is_required = self.is_required();
         let repeat = Repeat {
             package: env("CARGO_PKG_NAME"),
             variables: self.variables.iter().filter_map(|n| Some(((*n).to_owned(), env(n)?))).collect(),
@@ -277,7 +284,7 @@ impl Check {
             Ok(Task::Skip(reason)) => skipped(&design, &reason),
             Ok(Task::Play(schedules)) => match host::run(self.play(schedules)).await {
                 Ok((backend, trials)) => State::Judged { backend, trials },
-                Err(HarnessError::Missing { what, advice }) if !required("local") => {
+                Err(HarnessError::Missing { what, advice }) if !is_required => {
                     skipped(&design, &format!("{what}; {advice}"))
                 }
                 Err(error) => State::Failed(error),
@@ -289,7 +296,7 @@ impl Check {
 
     /// Runs the schedules, and says on what.
     async fn play(self, schedules: Vec<Schedule>) -> Result<(&'static str, Vec<Trial>), HarnessError> {
-        let systems = host::systems(self.on, self.design.needs(), required("local"), &env).await?;
+        let systems = host::systems(self.on, self.design.needs(), self.is_required(), &env).await?;
         if let Systems::Model { instead_of_servers: Some(reason) } = &systems {
             say(&format!("{} is checked on the model: {reason}", self.design.id()));
         }
@@ -315,6 +322,11 @@ impl Check {
             }
         }
         Ok((systems.backend().name(), trials))
+    }
+
+    /// Whether the servers that it asks for must be there.
+    fn is_required(&self) -> bool {
+        required(if self.on == On::Docker { "docker" } else { "local" })
     }
 
     fn task(&self) -> Result<Task, HarnessError> {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 use crosscheck_harness::backend::HarnessError;
-use crosscheck_harness::backend::local::{LocalCases, Places, Programs, default_root};
+use crosscheck_harness::backend::local::{Places, Programs, default_root, start_cases};
 use crosscheck_harness::conform::{Case, Language, Limits, Transcript};
 use crosscheck_harness::model;
 
@@ -59,7 +59,7 @@ async fn a_real_redis_prints_what_is_recorded() {
     let required = environment("CROSSCHECK_REQUIRE").unwrap_or_default();
     let required = required.split(',').any(|backend| backend.trim() == "local");
     let languages = BTreeSet::from([Language::Redis]);
-    let servers = match LocalCases::start(&languages, &programs, &default_root(&environment)).await {
+    let servers = match start_cases(&languages, &programs, &default_root(&environment)).await {
         Err(HarnessError::Missing { what, .. }) if !required => {
             println!("skipped: {what}");
             return;

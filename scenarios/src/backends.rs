@@ -2,13 +2,16 @@
 
 use std::sync::Arc;
 
-use crosscheck_harness::backend::local::{Doctor, Finding, LocalBackend, Places, Programs, default_root};
+use crosscheck_harness::backend::docker::{self, DockerBackend, Engine, Images};
+use crosscheck_harness::backend::local::{
+    Doctor, Finding, LocalBackend, Places, Programs, default_root, shutdown_all as shutdown_servers,
+};
 use crosscheck_harness::backend::model::ModelBackend;
 use crosscheck_harness::backend::{Backend, HarnessError};
 use crosscheck_harness::design::{Design, Needs};
 
 /// Reads the environment: handed in, because only binaries may.
-pub type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
+pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
 
 /// What `--backend` says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -54,18 +57,33 @@ pub fn needs_of(designs: &[Arc<dyn Design>]) -> Needs {
 pub async fn open(choice: Choice, needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
     match choice {
         Choice::Model => Ok(model("asked for")),
-        Choice::Docker => Err(HarnessError::Missing {
-            what: "this Crosscheck has no docker backend yet".to_owned(),
-            advice: "take --backend local".to_owned(),
-        }),
+        Choice::Docker => containers(needs, env, "asked for").await,
         Choice::Local => local(needs, env, "asked for").await,
-        Choice::Auto => match missing(env) {
-            None => {
-                local(needs, env, "auto: the server programs are here; there is no docker backend yet").await
-            }
-            Some(reason) => Ok(model(&format!("auto: real servers cannot be had, as {reason}"))),
-        },
+        Choice::Auto => auto(needs, env).await,
     }
+}
+
+/// The most real backend that is there, and why not a more real one.
+async fn auto(needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
+    let Some(no_docker) = docker::Doctor::examine(env).await.complaint() else {
+        return containers(needs, env, "auto: a Docker engine is here, with its images").await;
+    };
+    let no_docker = no_docker.replace('\n', "; ");
+    match missing(env) {
+        None => {
+            local(needs, env, &format!("auto: the server programs are here; no containers, as {no_docker}"))
+                .await
+        }
+        Some(reason) => Ok(model(&format!(
+            "auto: real servers cannot be had, as {reason}; nor containers, as {no_docker}"
+        ))),
+    }
+}
+
+async fn containers(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, HarnessError> {
+    let engine = Engine::find(env).await?;
+    let backend = DockerBackend::start(needs, &engine, &Images::from(env), &default_root(env)).await?;
+    Ok(Chosen { backend: Arc::new(backend), why: why.to_owned() })
 }
 
 fn model(why: &str) -> Chosen {
@@ -95,4 +113,19 @@ pub fn missing(env: Environment<'_>) -> Option<String> {
 /// What is here and what is not.
 pub fn doctor(env: Environment<'_>) -> Doctor {
     Doctor::examine(&Programs::find(env, &Places::debian()))
+}
+
+/// Whether containers can be had.
+pub async fn docker_doctor(env: Environment<'_>) -> docker::Doctor {
+    docker::Doctor::examine(env).await
+}
+
+/// Ends every server of this process, and removes its containers.
+///
+/// # Errors
+/// What could not be ended.
+pub fn shutdown_all() -> Result<(), HarnessError> {
+    let containers = docker::shutdown_all();
+    shutdown_servers().map_err(|error| HarnessError::failed(error.to_string()))?;
+    containers
 }

@@ -5,7 +5,9 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use crosscheck_harness::backend::HarnessError;
-use crosscheck_harness::backend::local::{LocalCases, Places, Programs, default_root};
+use crosscheck_harness::backend::docker::{self, Engine, Images};
+use crosscheck_harness::backend::hosted::ServerCases;
+use crosscheck_harness::backend::local::{Places, Programs, default_root, start_cases};
 use crosscheck_harness::conform::{Case, CaseError, Dates, Language, Limits, Outcome, Transcript};
 use crosscheck_harness::model;
 use serde::Serialize;
@@ -19,6 +21,8 @@ pub struct On {
     pub model: bool,
     /// Server processes of ours.
     pub local: bool,
+    /// Containers of ours.
+    pub docker: bool,
 }
 
 /// A run of a case.
@@ -140,7 +144,8 @@ pub fn cases(paths: &[PathBuf]) -> Result<Vec<Case>, CaseError> {
 #[derive(Debug)]
 pub struct Suite {
     model: bool,
-    local: Option<LocalCases>,
+    /// Servers, by the name of the backend.
+    servers: Vec<(&'static str, ServerCases)>,
 }
 
 impl Suite {
@@ -150,13 +155,18 @@ impl Suite {
     /// Which program is missing or does not start, and what to do about it.
     pub async fn start(on: On, cases: &[Case], env: Environment<'_>) -> Result<Suite, HarnessError> {
         let languages: BTreeSet<Language> = cases.iter().map(|case| case.language).collect();
-        let local = if on.local {
+        let mut servers = Vec::new();
+        if on.local {
             let programs = Programs::find(env, &Places::debian());
-            Some(LocalCases::start(&languages, &programs, &default_root(env)).await?)
-        } else {
-            None
-        };
-        Ok(Suite { model: on.model, local })
+            servers.push(("local", start_cases(&languages, &programs, &default_root(env)).await?));
+        }
+        if on.docker {
+            let engine = Engine::find(env).await?;
+            let images = Images::from(env);
+            let cases = docker::start_cases(&languages, &engine, &images, &default_root(env)).await?;
+            servers.push(("docker", cases));
+        }
+        Ok(Suite { model: on.model, servers })
     }
 
     /// Runs a case on all of it. A server's output is right where nothing is recorded.
@@ -182,10 +192,10 @@ impl Suite {
         let case = &Case { dates, ..case.clone() };
         let mut right = case.expected();
         let mut runs = Vec::new();
-        if let Some(local) = &self.local {
-            let transcript = local.run(case, Limits::default()).await?;
-            let system = local.version(case.language).unwrap_or_default();
-            let run = CaseRun::of("local", system, &transcript, &right);
+        for (backend, cases) in &self.servers {
+            let transcript = cases.run(case, Limits::default()).await?;
+            let system = cases.version(case.language).unwrap_or_default();
+            let run = CaseRun::of(backend, system, &transcript, &right);
             right.insert(0, transcript.text);
             runs.push(run);
         }

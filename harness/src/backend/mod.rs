@@ -1,6 +1,8 @@
 //! Where the systems run. A backend opens an arena for each run: systems of the run's own, the links of each
 //! role to them, and the means to disturb both.
 
+pub mod docker;
+pub mod hosted;
 mod kind;
 pub mod local;
 pub mod model;

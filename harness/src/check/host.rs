@@ -11,6 +11,7 @@ use tokio::sync::{Mutex, MutexGuard};
 use tokio::task::AbortHandle;
 
 use super::On;
+use crate::backend::docker::{self, DockerBackend, Engine, Images};
 use crate::backend::local::{Finding, LocalBackend, Places, Programs, default_root, has_sets};
 use crate::backend::model::ModelBackend;
 use crate::backend::{Backend, HarnessError};
@@ -38,15 +39,37 @@ pub(super) enum Systems {
 
 /// Servers that all checks of a process share; a check has them to itself.
 pub(super) struct Shared {
-    backend: LocalBackend,
+    backend: Real,
     turn: Mutex<()>,
+}
+
+/// What servers run in.
+enum Real {
+    Local(LocalBackend),
+    Docker(DockerBackend),
+}
+
+impl Real {
+    fn has(&self, needs: Needs) -> bool {
+        match self {
+            Real::Local(backend) => backend.has(needs),
+            Real::Docker(backend) => backend.has(needs),
+        }
+    }
+
+    fn backend(&self) -> &dyn Backend {
+        match self {
+            Real::Local(backend) => backend,
+            Real::Docker(backend) => backend,
+        }
+    }
 }
 
 impl Systems {
     pub(super) fn backend(&self) -> &dyn Backend {
         match self {
             Systems::Model { .. } => &ModelBackend,
-            Systems::Servers(shared) => &shared.backend,
+            Systems::Servers(shared) => shared.backend.backend(),
         }
     }
 
@@ -59,16 +82,18 @@ impl Systems {
     }
 }
 
-/// What `on` says. Programs that are missing are replaced by the model, one whose variable is wrong is not: who
-/// sets it wants that program.
+/// What `on` says. Programs that are missing are replaced by containers or the model, one whose variable is wrong
+/// is not: who sets it wants that program.
 pub(super) async fn systems(
     on: On,
     needs: Needs,
     is_required: bool,
     env: Env<'_>,
 ) -> Result<Systems, HarnessError> {
-    if on == On::Model {
-        return Ok(Systems::Model { instead_of_servers: None });
+    match on {
+        On::Model => return Ok(Systems::Model { instead_of_servers: None }),
+        On::Docker => return containers(needs, env).await.map(Systems::Servers),
+        On::Auto | On::Local => {}
     }
     match servers(needs, env).await {
         Ok(shared) => Ok(Systems::Servers(shared)),
@@ -78,11 +103,12 @@ pub(super) async fn systems(
             if programs.findings().iter().any(is_wrong) {
                 return Err(HarnessError::failed(format!("{what}; {advice}")));
             }
-            match on {
-                On::Local => Err(HarnessError::Missing { what, advice }),
-                On::Auto | On::Model => {
-                    Ok(Systems::Model { instead_of_servers: Some(format!("{what}; {advice}")) })
-                }
+            if on == On::Local {
+                return Err(HarnessError::Missing { what, advice });
+            }
+            match docker::Doctor::examine(env).await.complaint() {
+                None => containers(needs, env).await.map(Systems::Servers),
+                Some(_) => Ok(Systems::Model { instead_of_servers: Some(format!("{what}; {advice}")) }),
             }
         }
         Err(error) => Err(error),
@@ -93,13 +119,34 @@ pub(super) async fn systems(
 /// test binary has no moment after its last test at which they could be ended.
 async fn servers(needs: Needs, env: Env<'_>) -> Result<Arc<Shared>, HarnessError> {
     static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
-    let mut shared = SHARED.lock().await;
+    shared(&SHARED, needs, async {
+        let programs = Programs::find(&env, &Places::debian());
+        LocalBackend::start(needs, &programs, &default_root(&env)).await.map(Real::Local)
+    })
+    .await
+}
+
+/// The same in containers.
+async fn containers(needs: Needs, env: Env<'_>) -> Result<Arc<Shared>, HarnessError> {
+    static SHARED: Mutex<Weak<Shared>> = Mutex::const_new(Weak::new());
+    shared(&SHARED, needs, async {
+        let engine = Engine::find(env).await?;
+        let images = Images::from(&env);
+        DockerBackend::start(needs, &engine, &images, &default_root(&env)).await.map(Real::Docker)
+    })
+    .await
+}
+
+async fn shared(
+    place: &Mutex<Weak<Shared>>,
+    needs: Needs,
+    start: impl Future<Output = Result<Real, HarnessError>>,
+) -> Result<Arc<Shared>, HarnessError> {
+    let mut shared = place.lock().await;
     if let Some(there) = shared.upgrade().filter(|there| there.backend.has(needs)) {
         return Ok(there);
     }
-    let programs = Programs::find(&env, &Places::debian());
-    let backend = LocalBackend::start(needs, &programs, &default_root(&env)).await?;
-    let started = Arc::new(Shared { backend, turn: Mutex::new(()) });
+    let started = Arc::new(Shared { backend: start.await?, turn: Mutex::new(()) });
     *shared = Arc::downgrade(&started);
     Ok(started)
 }
@@ -152,7 +199,9 @@ impl Drop for End {
         self.0.abort();
         let deadline = Instant::now() + END_MAX;
         let is_last = || self.0.is_finished() && UNDER_WAY.load(Ordering::SeqCst) == 0;
-        while (!self.0.is_finished() || is_last() && has_sets()) && Instant::now() < deadline {
+        while (!self.0.is_finished() || is_last() && (has_sets() || docker::has_runs()))
+            && Instant::now() < deadline
+        {
             thread::sleep(Duration::from_millis(2));
         }
     }

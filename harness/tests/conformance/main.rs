@@ -9,7 +9,8 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use crosscheck_harness::backend::HarnessError;
-use crosscheck_harness::backend::local::{LocalCases, Places, Programs, default_root};
+use crosscheck_harness::backend::hosted::ServerCases;
+use crosscheck_harness::backend::local::{Places, Programs, default_root, start_cases};
 use crosscheck_harness::conform::{Case, Language, Limits, Outcome};
 use libtest_mimic::{Arguments, Failed, Trial};
 use tokio::runtime::Runtime;
@@ -44,21 +45,21 @@ fn cases() -> Result<Vec<Case>, Box<dyn std::error::Error>> {
     files.iter().map(|file| Ok(Case::read(file)?)).collect()
 }
 
-async fn start() -> Result<LocalCases, HarnessError> {
+async fn start() -> Result<ServerCases, HarnessError> {
     let environment = |name: &str| std::env::var(name).ok();
     let programs = Programs::find(&environment, &Places::debian());
     let languages = BTreeSet::from([Language::Sql, Language::Redis, Language::Kafka]);
-    LocalCases::start(&languages, &programs, &default_root(&environment)).await
+    start_cases(&languages, &programs, &default_root(&environment)).await
 }
 
-type Check = fn(&Runtime, &LocalCases, &Case) -> Result<(), Failed>;
+type Check = fn(&Runtime, &ServerCases, &Case) -> Result<(), Failed>;
 
 /// A case as a test: ignored with the reason where a program is missing, failed where it does not start.
 fn trial(
     case: &Arc<Case>,
     what: &str,
     runtime: &Arc<Runtime>,
-    servers: Option<&Result<Arc<LocalCases>, HarnessError>>,
+    servers: Option<&Result<Arc<ServerCases>, HarnessError>>,
     check: Check,
 ) -> Trial {
     let name = format!("{}::{}::{what}", case.language.id(), case.name);
@@ -84,7 +85,7 @@ fn required() -> bool {
 }
 
 /// The real server gives what is recorded beside the case.
-fn recorded_is_current(runtime: &Runtime, servers: &LocalCases, case: &Case) -> Result<(), Failed> {
+fn recorded_is_current(runtime: &Runtime, servers: &ServerCases, case: &Case) -> Result<(), Failed> {
     let transcript = runtime.block_on(servers.run(case, Limits::default()))?;
     let expected = case.expected();
     if expected.is_empty() {
@@ -99,7 +100,7 @@ fn recorded_is_current(runtime: &Runtime, servers: &LocalCases, case: &Case) -> 
 }
 
 /// PostgreSQL's own program gives what is recorded beside the case.
-fn as_the_program(runtime: &Runtime, servers: &LocalCases, case: &Case) -> Result<(), Failed> {
+fn as_the_program(runtime: &Runtime, servers: &ServerCases, case: &Case) -> Result<(), Failed> {
     let program = Path::new(program::ISOLATIONTESTER);
     if !program.exists() {
         return if required() { Err(format!("{} is missing", program.display()).into()) } else { Ok(()) };

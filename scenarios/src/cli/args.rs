@@ -12,13 +12,13 @@ use super::value::{self, Faults};
 /// Where the systems run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum BackendChoice {
-    /// Servers if they are here, else the model; the output says which and why
+    /// Containers if an engine and its images are here, else servers, else the model; the output says which and why
     Auto,
     /// The in-process model, in virtual time: needs no server
     Model,
     /// Server processes of ours on loopback ports
     Local,
-    /// Containers (not there yet)
+    /// Containers of ours, in a Docker engine (or Podman by DOCKER_HOST) on this machine
     Docker,
 }
 

@@ -51,17 +51,22 @@ enum Where {
     Model,
     /// Server processes of ours on loopback ports
     Local,
-    /// Both; a missing server is an error
+    /// Containers of ours
+    Docker,
+    /// The model and server processes; a missing server is an error
     All,
 }
 
 impl Where {
     fn on(self) -> On {
         match self {
-            Where::Auto => On { model: true, local: backends::missing(&environment).is_none() },
-            Where::Model => On { model: true, local: false },
-            Where::Local => On { model: false, local: true },
-            Where::All => On { model: true, local: true },
+            Where::Auto => {
+                On { model: true, local: backends::missing(&environment).is_none(), docker: false }
+            }
+            Where::Model => On { model: true, local: false, docker: false },
+            Where::Local => On { model: false, local: true, docker: false },
+            Where::Docker => On { model: false, local: false, docker: true },
+            Where::All => On { model: true, local: true, docker: false },
         }
     }
 }
@@ -80,7 +85,7 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
         }
     }
     // The table says what is recorded and how the model compares: it needs no server.
-    let on = if args.markdown { On { model: true, local: false } } else { args.backend.on() };
+    let on = if args.markdown { On { model: true, local: false, docker: false } } else { args.backend.on() };
     let document = session::on_runtime(run(args, on, &cases))?;
     if args.markdown {
         output::print(&conformance_page::render(&document))?;

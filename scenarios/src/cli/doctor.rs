@@ -1,11 +1,12 @@
 //! `crosscheck doctor`: which backends are here, and what to do about those that are not.
 
+use crosscheck_harness::backend::docker;
 use crosscheck_harness::backend::local::{Doctor, Finding};
 use crosscheck_reports::json;
 use crosscheck_scenarios::backends;
 use serde::Serialize;
 
-use super::{Stop, output};
+use super::{Stop, output, session};
 
 /// What puts every program of the local backend in its place.
 const REMEDY: &str = "scripts/servers.sh";
@@ -26,7 +27,7 @@ pub(crate) struct Args {
 /// What `doctor --json` prints.
 #[derive(Debug, Serialize)]
 struct Document {
-    backends: [BackendEntry; 2],
+    backends: [BackendEntry; 3],
 }
 
 #[derive(Debug, Serialize)]
@@ -36,28 +37,54 @@ enum BackendEntry {
     Model { ready: bool, about: &'static str },
     /// Server processes of ours.
     Local(Doctor),
+    /// Containers of ours.
+    Docker(docker::Doctor),
 }
 
 /// What the model is, beside the servers.
 const MODEL: &str = "in process and in virtual time; needs nothing";
 
-/// Prints what is here.
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok()
+}
+
+/// Prints what is here. One backend with real servers is enough.
 pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
-    let local = backends::doctor(&|name| std::env::var(name).ok());
-    let complaint = complaint(&local);
+    let local = backends::doctor(&environment);
+    let docker = session::on_runtime(async { Ok(backends::docker_doctor(&environment).await) })?;
+    let complaint = complaint(&local, &docker);
     if args.json {
         let model = BackendEntry::Model { ready: true, about: MODEL };
-        let document = Document { backends: [BackendEntry::Local(local), model] };
-        output::print(&json::render(&document))?;
+        let backends = [BackendEntry::Docker(docker), BackendEntry::Local(local), model];
+        output::print(&json::render(&Document { backends }))?;
     } else {
-        let state = if complaint.is_none() { "ready" } else { "not ready" };
-        output::print(&format!("local backend: {state}\n{local}\nmodel backend: ready\n{MODEL}\n"))?;
+        output::print(&text(&local, &docker))?;
     }
     complaint.map_or(Ok(()), |why| Err(Stop::could_not_run(why)))
 }
 
+fn text(local: &Doctor, docker: &docker::Doctor) -> String {
+    let state = |ready: bool| if ready { "ready" } else { "not ready" };
+    let (docker_state, local_state) = (state(docker.ready), state(local.ready));
+    format!(
+        "docker backend: {docker_state}\n{docker}\n\nlocal backend: {local_state}\n{local}\n\n\
+         model backend: ready\n{MODEL}\n"
+    )
+}
+
+/// What to do where no real server can be had, or where a variable is wrong: whoever sets it wants that program.
+fn complaint(local: &Doctor, docker: &docker::Doctor) -> Option<String> {
+    let wrong = local.programs.iter().any(|line| matches!(line.finding, Finding::Wrong { .. }));
+    let of_local = complaint_of(local)?;
+    match docker.complaint() {
+        None if !wrong => None,
+        None => Some(of_local),
+        Some(of_docker) => Some(format!("{of_local}\n{of_docker}")),
+    }
+}
+
 /// What is missing, and the command that mends it; for a variable that is wrong, what it should name.
-fn complaint(local: &Doctor) -> Option<String> {
+fn complaint_of(local: &Doctor) -> Option<String> {
     let mut missing = Vec::new();
     let mut wrong = Vec::new();
     for line in local.programs.iter().filter(|line| !line.optional) {

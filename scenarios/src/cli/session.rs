@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use crosscheck_harness::backend::HarnessError;
-use crosscheck_harness::backend::local::shutdown_all;
 use crosscheck_harness::design::Design;
 use crosscheck_scenarios::backends::{self, Choice, Chosen};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -33,7 +32,8 @@ pub(crate) fn on_runtime<T>(work: impl Future<Output = Result<T, Stop>>) -> Resu
         }
     });
     drop(runtime);
-    shutdown_all().map_err(|error| Stop::could_not_run(format!("cannot end the servers: {error}")))?;
+    backends::shutdown_all()
+        .map_err(|error| Stop::could_not_run(format!("cannot end the servers: {error}")))?;
     result
 }
 

@@ -39,7 +39,12 @@ fn crosscheck_without_servers(dir: &Path, args: &[&str]) -> Ran {
     for variable in ["CROSSCHECK_POSTGRES_BIN", "CROSSCHECK_REDIS_SERVER", "CROSSCHECK_KAFKA_HOME"] {
         command.env_remove(variable);
     }
-    ran(command.args(args).current_dir(dir).env("XDG_CACHE_HOME", dir).env("PATH", dir))
+    ran(command
+        .args(args)
+        .current_dir(dir)
+        .env("XDG_CACHE_HOME", dir)
+        .env("PATH", dir)
+        .env("DOCKER_HOST", "unix:///nowhere"))
 }
 
 /// An empty directory, with these files in it.

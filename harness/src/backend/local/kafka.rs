@@ -17,6 +17,7 @@ use super::error::StartError;
 use super::process::Launch;
 use super::set::KafkaListener;
 use super::template::{Template, copy_tree};
+use crate::backend::hosted::settings;
 
 /// Kafka and the Java that runs it.
 #[derive(Clone, Debug)]
@@ -36,34 +37,6 @@ pub(crate) struct Ports {
 }
 
 const CLUSTER_ID: &str = "Y3Jvc3NjaGVjay1rYWZrYQ";
-
-/// What differs from the defaults, and why it must.
-const SETTINGS: &str = "\
-process.roles=broker,controller
-node.id=1
-controller.listener.names=CONTROLLER
-inter.broker.listener.name=DIRECT
-auto.create.topics.enable=false
-group.initial.rebalance.delay.ms=0
-# Tests of a consumer that stalls past its session must not take the default's minimum of 6 s.
-group.min.session.timeout.ms=500
-offsets.topic.replication.factor=1
-offsets.topic.num.partitions=1
-transaction.state.log.replication.factor=1
-transaction.state.log.num.partitions=1
-transaction.state.log.min.isr=1
-share.coordinator.state.topic.replication.factor=1
-share.coordinator.state.topic.num.partitions=1
-share.coordinator.state.topic.min.isr=1
-# A transaction of a dead producer is aborted soon after its timeout.
-transaction.abort.timed.out.transaction.cleanup.interval.ms=1000
-# A killed broker is let in again once its old session is over: 9 s by default.
-broker.session.timeout.ms=1000
-broker.heartbeat.interval.ms=200
-# Nothing expires under a test.
-log.retention.ms=-1
-log.cleaner.dedupe.buffer.size=4194304
-";
 
 const LOGGING: &str = "\
 status=error
@@ -126,10 +99,9 @@ impl Kafka {
         })
     }
 
-    /// A small heap, and a compiler that is done soon rather than one that is best after minutes.
     fn java_args(&self, dir: &Path) -> io::Result<Vec<OsString>> {
-        let flags = ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xlog:disable"];
-        let mut args: Vec<OsString> = flags.iter().map(Into::into).collect();
+        let mut args: Vec<OsString> = settings::KAFKA_JAVA.iter().map(Into::into).collect();
+        args.push("-Xlog:disable".into());
         // Halves the time to readiness. `scripts/servers.sh` makes it; Java passes over one that does not fit.
         args.push(with_path("-XX:SharedArchiveFile=", &self.home.join("classes.jsa")));
         args.push(with_path("-Djava.io.tmpdir=", &dir.join("tmp")));
@@ -179,8 +151,9 @@ fn properties(storage: &Path, ports: &Ports) -> String {
         write!(protocols, ",{name}:PLAINTEXT").expect("a string takes all");
         advertised.push(format!("{name}://{shown}"));
     }
+    let common: String = settings::KAFKA.iter().map(|(name, value)| format!("{name}={value}\n")).collect();
     format!(
-        "{SETTINGS}controller.quorum.voters=1@{}\nlisteners={listeners}\nadvertised.listeners={}\n\
+        "{common}inter.broker.listener.name=DIRECT\ncontroller.quorum.voters=1@{}\nlisteners={listeners}\nadvertised.listeners={}\n\
          listener.security.protocol.map={protocols}\nlog.dirs={}\n",
         ports.controller,
         advertised.join(","),
@@ -212,7 +185,7 @@ mod tests {
         let listener = KafkaListener { name: "clients".to_owned(), advertised: addr(9) };
         let ports = Ports { controller: addr(1), direct: addr(2), named: vec![(listener, addr(3))] };
         let text = properties(Path::new("/s"), &ports);
-        let own: Vec<_> = text.lines().skip(SETTINGS.lines().count()).collect();
+        let own: Vec<_> = text.lines().skip(settings::KAFKA.len() + 1).collect();
         insta::assert_snapshot!(own.join("\n"), @"
         controller.quorum.voters=1@127.0.0.1:1
         listeners=CONTROLLER://127.0.0.1:1,DIRECT://127.0.0.1:2,CLIENTS://127.0.0.1:3

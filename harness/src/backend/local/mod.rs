@@ -5,10 +5,8 @@
 //! killed, stopped, paused and started again on the same port.
 
 mod arena;
-mod cases;
 mod doctor;
 mod error;
-mod injector;
 mod kafka;
 mod port;
 mod postgres;
@@ -21,10 +19,10 @@ mod set;
 mod set_dir;
 mod template;
 
-pub use arena::LocalBackend;
-pub use cases::LocalCases;
+pub use arena::{LocalBackend, start_cases};
 pub use doctor::{Diagnosis, Doctor};
 pub use error::{ServerError, StartError};
+pub(crate) use procfs::Identity;
 pub use programs::{Finding, Places, Program, Programs, Source, Unavailable};
 pub use server::{Server, ServerKind};
 pub use set::{KafkaListener, ServerSet};

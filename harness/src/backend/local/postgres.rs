@@ -12,30 +12,16 @@ use rustix::process::{Signal, getuid};
 use super::error::StartError;
 use super::process::{Launch, RunAs};
 use super::template::{Template, copy_tree, give};
+use crate::backend::hosted::settings;
 use crate::system::ping::POSTGRES_USER;
 
-/// What differs from the defaults, and why it must.
-const SETTINGS: [&str; 17] = [
+/// Beside the settings of any server of ours.
+const SETTINGS: [&str; 4] = [
     "listen_addresses=127.0.0.1",
     "unix_socket_directories=",
-    // Change streams, prepared transactions and commit order are what designs are about.
-    "wal_level=logical",
-    "max_wal_senders=20",
-    "max_replication_slots=32",
-    "max_slot_wal_keep_size=512MB",
-    "wal_sender_timeout=10s",
-    "max_prepared_transactions=64",
-    "track_commit_timestamp=on",
-    // An acknowledged commit is on disk, as it is in production.
-    "fsync=on",
-    "synchronous_commit=on",
-    "full_page_writes=on",
-    "max_connections=200",
     // A killed server leaves nothing in /dev/shm.
     "dynamic_shared_memory_type=mmap",
     "log_line_prefix=%m [%p] %q%a ",
-    "log_min_messages=warning",
-    "log_checkpoints=off",
 ];
 
 /// PostgreSQL refuses to run as root: another user, where we are root.
@@ -97,7 +83,7 @@ fn initdb(bin: &Path, data: &Path, owner: Option<RunAs>) -> Result<(), StartErro
 pub(crate) fn launch(bin: &Path, dir: &Path, log: &Path, port: u16) -> io::Result<Launch> {
     let mut args: Vec<OsString> =
         vec!["-D".into(), data_dir(dir).into(), "-p".into(), port.to_string().into()];
-    for setting in SETTINGS {
+    for setting in SETTINGS.into_iter().chain(settings::POSTGRES) {
         args.extend(["-c".into(), setting.into()]);
     }
     Ok(Launch {

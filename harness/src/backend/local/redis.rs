@@ -5,10 +5,7 @@ use std::path::Path;
 use rustix::process::Signal;
 
 use super::process::Launch;
-
-/// A cache: nothing on disk, evicts when full.
-const CACHE: [&str; 8] =
-    ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];
+use crate::backend::hosted::settings;
 
 /// A queue: every write is on disk before it is acknowledged, nothing is evicted.
 const QUEUE: [&str; 8] =
@@ -16,7 +13,7 @@ const QUEUE: [&str; 8] =
 
 /// The command line of the cache role.
 pub(crate) fn cache(program: &Path, dir: &Path, log: &Path, port: u16) -> Launch {
-    launch(program, dir, log, port, CACHE)
+    launch(program, dir, log, port, settings::REDIS_CACHE)
 }
 
 /// The command line of the queue role.

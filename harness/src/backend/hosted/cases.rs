@@ -1,17 +1,15 @@
-//! Conformance cases on server processes of ours: a database, a flushed cache, topics of its own for each case.
+//! Conformance cases on servers: a database, a flushed cache, topics of its own for each case.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use async_trait::async_trait;
 
-use super::arena::could_not_start;
-use super::{Programs, Server, ServerKind, ServerSet};
+use super::Hosted;
 use crate::backend::HarnessError;
 use crate::conform::{self, BrokerCases, CacheCases, Case, Dates, Language, Limits, Topics, Transcript};
-use crate::port::{Database, PortError};
+use crate::port::{Database, PortError, System};
 use crate::system::kafka::{KafkaBroker, create_topic};
 use crate::system::ping::POSTGRES_USER;
 use crate::system::postgres::{PostgresAddress, PostgresCases, PostgresDatabase};
@@ -22,31 +20,20 @@ const DATABASE: &str = "isolation_regression";
 
 /// Servers that cases run on, one case at a time.
 #[derive(Debug)]
-pub struct LocalCases {
-    set: ServerSet,
+pub struct ServerCases {
+    hosted: Hosted,
     next: AtomicU32,
 }
 
-impl LocalCases {
-    /// Starts the servers that cases in these languages need.
-    ///
-    /// # Errors
-    /// Which program is missing or does not start, and what to do about it.
-    pub async fn start(
-        languages: &BTreeSet<Language>,
-        programs: &Programs,
-        root: &Path,
-    ) -> Result<LocalCases, HarnessError> {
-        let wants: Vec<ServerKind> = languages.iter().map(|language| server_of(*language)).collect();
-        let set = ServerSet::start(&wants, programs, &[], root).await;
-        let set = set.map_err(|error| could_not_start(&error, programs))?;
-        Ok(LocalCases { set, next: AtomicU32::new(0) })
+impl ServerCases {
+    pub(crate) fn new(hosted: Hosted) -> ServerCases {
+        ServerCases { hosted, next: AtomicU32::new(0) }
     }
 
     /// The server's name and version: `PostgreSQL 15.8`.
     pub fn version(&self, language: Language) -> Option<String> {
-        let server = self.set.server(server_of(language))?;
-        Some(format!("{} {}", server.kind().name(), server.version()))
+        let server = self.hosted.server(system_of(language)).ok()?;
+        Some(format!("{} {}", server.name(), server.version()))
     }
 
     /// Runs a case.
@@ -54,7 +41,7 @@ impl LocalCases {
     /// # Errors
     /// The server cannot be reached, or was not started.
     pub async fn run(&self, case: &Case, limits: Limits) -> Result<Transcript, HarnessError> {
-        let server = self.server(case.language)?;
+        let addr = self.addr(case.language)?;
         let transcript = match case.language {
             Language::Sql => {
                 let address = self.fresh_database(&case.name).await?;
@@ -68,13 +55,13 @@ impl LocalCases {
                 transcript?
             }
             Language::Redis => {
-                let mut system = CacheCases::new(Arc::new(RedisCache::new(server.addr())));
+                let mut system = CacheCases::new(Arc::new(RedisCache::new(addr)));
                 conform::run(case, &mut system, limits).await?
             }
             Language::Kafka => {
-                let broker = Arc::new(KafkaBroker::new(server.addr()));
+                let broker = Arc::new(KafkaBroker::new(addr));
                 let base = format!("case{}", self.next.fetch_add(1, Ordering::Relaxed));
-                let mut system = BrokerCases::new(broker, Arc::new(KafkaTopics(server.addr())), &base);
+                let mut system = BrokerCases::new(broker, Arc::new(KafkaTopics(addr)), &base);
                 conform::run(case, &mut system, limits).await?
             }
         };
@@ -117,29 +104,30 @@ impl LocalCases {
 
     fn address(&self, database: &str) -> Result<PostgresAddress, HarnessError> {
         Ok(PostgresAddress {
-            addr: self.server(Language::Sql)?.addr(),
+            addr: self.addr(Language::Sql)?,
             user: POSTGRES_USER.to_owned(),
             database: database.to_owned(),
             application_name: "crosscheck".to_owned(),
         })
     }
 
-    fn server(&self, language: Language) -> Result<&Server, HarnessError> {
-        let server = self.set.server(server_of(language));
-        server.ok_or_else(|| HarnessError::failed(format!("no server for {} was started", language.id())))
+    fn addr(&self, language: Language) -> Result<SocketAddr, HarnessError> {
+        let addr = self.hosted.direct(system_of(language));
+        addr.ok_or_else(|| HarnessError::failed(format!("no server for {} was started", language.id())))
     }
 }
 
-fn server_of(language: Language) -> ServerKind {
+/// The system that speaks a language.
+pub(crate) fn system_of(language: Language) -> System {
     match language {
-        Language::Sql => ServerKind::Postgres,
-        Language::Redis => ServerKind::RedisCache,
-        Language::Kafka => ServerKind::Kafka,
+        Language::Sql => System::Db,
+        Language::Redis => System::Cache,
+        Language::Kafka => System::Broker,
     }
 }
 
 /// Topics of a Kafka at that address.
-struct KafkaTopics(std::net::SocketAddr);
+struct KafkaTopics(SocketAddr);
 
 #[async_trait]
 impl Topics for KafkaTopics {

@@ -1,4 +1,4 @@
-//! The faults of the local backend: signals to server processes, faults of the proxies on the links, and what
+//! The faults of real servers: what can be done to each as a whole, faults of the proxies on the links, and what
 //! can be asked of the servers themselves.
 
 use std::collections::BTreeMap;
@@ -7,8 +7,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
-use super::arena::Proxies;
-use super::{Server, ServerSet};
+use super::{Hosted, HostedServer};
 use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
@@ -25,32 +24,26 @@ const PING: Duration = Duration::from_secs(2);
 const BACK_TRIES: usize = 10;
 
 /// Injects faults into one set of servers.
-pub(super) struct LocalInjector {
-    set: Arc<ServerSet>,
-    proxies: Arc<Proxies>,
+pub(super) struct ServerInjector {
+    hosted: Arc<Hosted>,
     admin: Option<PostgresDatabase>,
     /// What the proxies had counted when a fault of theirs began.
     before: Mutex<BTreeMap<(FaultOn, String), ProxyStats>>,
 }
 
-impl LocalInjector {
-    pub(super) fn new(set: Arc<ServerSet>, proxies: Arc<Proxies>, admin: Option<PostgresDatabase>) -> Self {
-        LocalInjector { set, proxies, admin, before: Mutex::default() }
+impl ServerInjector {
+    pub(super) fn new(hosted: Arc<Hosted>, admin: Option<PostgresDatabase>) -> Self {
+        ServerInjector { hosted, admin, before: Mutex::default() }
     }
 
-    fn server(&self, system: System) -> Result<&Server, HarnessError> {
-        let server = match system {
-            System::Db => self.set.postgres(),
-            System::Cache => self.set.redis_cache(),
-            System::Broker => self.set.kafka(),
-            System::App => None,
-        };
-        server.ok_or_else(|| HarnessError::failed(format!("this run has no {system}")))
+    fn server(&self, system: System) -> Result<&dyn HostedServer, HarnessError> {
+        self.hosted.server(system)
     }
 
     fn links(&self, system: System, on: &FaultOn) -> Result<Vec<&Proxy>, HarnessError> {
         let links: Vec<&Proxy> = self
-            .proxies
+            .hosted
+            .proxies()
             .iter()
             .filter(|((of, role), _)| {
                 *of == system && on.of.as_deref().is_none_or(|name| role_is(*role, name))
@@ -127,17 +120,17 @@ impl LocalInjector {
         let server = self.server(system)?;
         for _ in 0..BACK_TRIES {
             if server.ping(PING).await.is_ok() {
-                return Ok(Hits { count: 1, detail: format!("{} is back", server.kind()) });
+                return Ok(Hits { count: 1, detail: format!("{} is back", server.name()) });
             }
         }
-        Err(HarnessError::failed(format!("{} does not come back", server.kind())))
+        Err(HarnessError::failed(format!("{} does not come back", server.name())))
     }
 }
 
 #[async_trait]
-impl Injector for LocalInjector {
+impl Injector for ServerInjector {
     fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
-        match Kind::of(on, "local")? {
+        match Kind::of(on, self.hosted.backend())? {
             Kind::Link(system, _) => self.links(system, on).map(drop),
             Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => {
                 self.server(system).map(drop)
@@ -148,7 +141,7 @@ impl Injector for LocalInjector {
     }
 
     async fn sight(&self, on: &FaultOn, at: &At, patience: Duration) -> Result<(), HarnessError> {
-        let (system, fault) = match Kind::of(on, "local")? {
+        let (system, fault) = match Kind::of(on, self.hosted.backend())? {
             Kind::Link(system, fault) => (system, Some(fault)),
             Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => (system, None),
             Kind::SyncWait => (System::Db, None),
@@ -172,14 +165,16 @@ impl Injector for LocalInjector {
     }
 
     async fn inject(&self, on: &FaultOn) -> Result<(), HarnessError> {
-        match Kind::of(on, "local")? {
+        match Kind::of(on, self.hosted.backend())? {
             Kind::Link(system, fault) => self.cut_link(on, system, fault).await,
-            Kind::Crash(system) => self.server(system)?.kill().await.map_err(failed),
-            Kind::Restart(system) => self.server(system)?.stop().await.map_err(failed),
-            Kind::Pause(system) => self.server(system)?.pause().await.map_err(failed),
+            Kind::Crash(system) => self.server(system)?.kill().await,
+            Kind::Restart(system) => self.server(system)?.stop().await,
+            Kind::Pause(system) => self.server(system)?.pause().await,
             Kind::SyncWait => self.set_standby("nobody").await,
             Kind::Flush => {
-                let cache = crate::system::redis::RedisCache::new(self.server(System::Cache)?.addr());
+                let addr = self.hosted.direct(System::Cache);
+                let addr = addr.ok_or_else(|| HarnessError::failed("this run has no cache"))?;
+                let cache = crate::system::redis::RedisCache::new(addr);
                 let mut connection = crate::port::Cache::connect(&cache).await?;
                 connection.command(&["FLUSHALL"]).await?;
                 Ok(())
@@ -188,7 +183,7 @@ impl Injector for LocalInjector {
     }
 
     fn has_hit(&self, on: &FaultOn) -> bool {
-        let Ok(Kind::Link(system, _)) = Kind::of(on, "local") else { return true };
+        let Ok(Kind::Link(system, _)) = Kind::of(on, self.hosted.backend()) else { return true };
         let before = self.before.lock().expect("no code panics while it holds the counters");
         self.links(system, on).is_ok_and(|links| {
             links.iter().any(|proxy| {
@@ -199,14 +194,14 @@ impl Injector for LocalInjector {
     }
 
     async fn heal(&self, on: &FaultOn) -> Result<Hits, HarnessError> {
-        match Kind::of(on, "local")? {
+        match Kind::of(on, self.hosted.backend())? {
             Kind::Link(system, fault) => self.heal_link(on, system, fault),
             Kind::Crash(system) | Kind::Restart(system) => {
-                self.server(system)?.start().await.map_err(failed)?;
+                self.hosted.start_again(system).await?;
                 self.back(system).await
             }
             Kind::Pause(system) => {
-                self.server(system)?.resume().await.map_err(failed)?;
+                self.server(system)?.resume().await?;
                 self.back(system).await
             }
             Kind::SyncWait => {
@@ -216,10 +211,6 @@ impl Injector for LocalInjector {
             Kind::Flush => Ok(Hits { count: 1, detail: "the cache was emptied".to_owned() }),
         }
     }
-}
-
-fn failed(error: impl std::fmt::Display) -> HarnessError {
-    HarnessError::failed(error.to_string())
 }
 
 fn role_is(role: Role, name: &str) -> bool {

@@ -1,0 +1,128 @@
+//! The docker backend: one container for each server, and a proxy on every link to them.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+use super::engine::Engine;
+use super::image::{ImageKind, Images};
+use super::recipe::{Advertised, Recipe};
+use super::set::ContainerSet;
+use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
+use crate::backend::{Arena, Backend, HarnessError};
+use crate::conform::Language;
+use crate::design::{Layout, Needs};
+use crate::port::System;
+use crate::proxy::Proxy;
+
+/// All must be quiet for this long before what is missing counts as lost. A machine that is busy starting
+/// containers is slower than one with a few processes.
+const QUIET_MS: u64 = 1_000;
+
+/// Servers in containers, with a fault proxy before each.
+#[derive(Debug)]
+pub struct DockerBackend {
+    hosted: Arc<Hosted>,
+}
+
+impl DockerBackend {
+    /// Starts the containers that are needed. What dead owners left in the engine is removed first; logs are kept
+    /// under `root` while it runs.
+    ///
+    /// # Errors
+    /// Which image is missing or does not start, and what to do about it.
+    pub async fn start(
+        needs: Needs,
+        engine: &Engine,
+        images: &Images,
+        root: &Path,
+    ) -> Result<DockerBackend, HarnessError> {
+        let systems = hosted::wanted(needs);
+        let proxies = hosted::bind_links(&systems).await?;
+        let hosted = start(&systems, proxies, engine, images, root).await?;
+        hosted::make_roles(&hosted).await?;
+        Ok(DockerBackend { hosted: Arc::new(hosted) })
+    }
+
+    /// Whether these servers are enough for a design with such needs.
+    pub fn has(&self, needs: Needs) -> bool {
+        self.hosted.has(needs)
+    }
+}
+
+/// Starts the containers that conformance cases in these languages need.
+///
+/// # Errors
+/// Which image is missing or does not start, and what to do about it.
+pub async fn start_cases(
+    languages: &BTreeSet<Language>,
+    engine: &Engine,
+    images: &Images,
+    root: &Path,
+) -> Result<ServerCases, HarnessError> {
+    let systems: Vec<System> = languages.iter().map(|language| hosted::system_of(*language)).collect();
+    Ok(ServerCases::new(start(&systems, Proxies::new(), engine, images, root).await?))
+}
+
+async fn start(
+    systems: &[System],
+    proxies: Proxies,
+    engine: &Engine,
+    images: &Images,
+    root: &Path,
+) -> Result<Hosted, HarnessError> {
+    let own = hosted::bind_own(systems).await?;
+    let recipes: Vec<(System, Recipe)> =
+        systems.iter().filter_map(|system| Some((*system, recipe(*system, &proxies, &own)?))).collect();
+    let kinds: Vec<(System, ImageKind)> =
+        recipes.iter().map(|(system, recipe)| (*system, recipe.kind)).collect();
+    let recipes = recipes.into_iter().map(|(_, recipe)| recipe).collect();
+    let set = ContainerSet::of(recipes, engine, images, root).await?;
+    let mut servers: BTreeMap<System, Box<dyn HostedServer>> = BTreeMap::new();
+    for (system, kind) in kinds {
+        if let Some(container) = set.container(kind) {
+            servers.insert(system, Box::new(container.clone()));
+        }
+    }
+    Ok(Hosted::new("docker", servers, proxies, own))
+}
+
+fn recipe(system: System, proxies: &Proxies, own: &BTreeMap<System, Proxy>) -> Option<Recipe> {
+    match system {
+        System::Db => Some(Recipe::postgres()),
+        System::Cache => Some(Recipe::redis()),
+        System::Broker => {
+            let links = proxies.iter().filter(|((of, _), _)| *of == System::Broker);
+            let mut advertised: Advertised =
+                links.map(|((_, role), proxy)| (Some(*role), proxy.addr())).collect();
+            advertised.extend(own.get(&System::Broker).map(|proxy| (None, proxy.addr())));
+            Some(Recipe::kafka(&advertised))
+        }
+        System::App => None,
+    }
+}
+
+#[async_trait]
+impl Backend for DockerBackend {
+    fn name(&self) -> &'static str {
+        self.hosted.backend()
+    }
+
+    fn versions(&self) -> BTreeMap<String, String> {
+        self.hosted.versions()
+    }
+
+    fn logs(&self) -> Vec<(String, PathBuf)> {
+        self.hosted.logs()
+    }
+
+    async fn open(&self, needs: Needs, layout: &Layout, tag: &str) -> Result<Arena, HarnessError> {
+        hosted::open(&self.hosted, needs, layout, tag).await
+    }
+
+    fn quiet_ms(&self) -> u64 {
+        QUIET_MS
+    }
+}

@@ -1,0 +1,26 @@
+//! Containers of PostgreSQL, Redis and Kafka, by testcontainers.
+//!
+//! [`DockerBackend`] starts what designs need, each server in a container of its own, and removes them when it is
+//! dropped. Everything it makes carries the labels of its run, by which the next start removes what a killed owner
+//! has left. A container's published ports are on the loopback address and change whenever it starts, so clients
+//! come through proxies, which follow.
+
+mod arena;
+mod container;
+mod doctor;
+mod engine;
+mod image;
+mod labels;
+mod link;
+mod recipe;
+mod run;
+mod set;
+
+pub use arena::{DockerBackend, start_cases};
+pub use container::Container;
+pub use doctor::{Doctor, EngineState, ImageState};
+pub use engine::Engine;
+pub use image::{ImageKind, Images};
+pub use link::ServerLink;
+pub use run::{has_runs, shutdown_all, sweep};
+pub use set::ContainerSet;

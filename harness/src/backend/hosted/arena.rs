@@ -1,0 +1,173 @@
+//! A run's arena on servers: a database, topics and a key prefix of its own.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use super::Hosted;
+use super::injector::ServerInjector;
+use super::lock_waits::PostgresLockWaits;
+use crate::backend::{Arena, Closer, HarnessError};
+use crate::context::{Addresses, DatabaseAddress, Links};
+use crate::design::{Layout, Needs, Role};
+use crate::port::{Broker, Cache, Database, System};
+use crate::system::kafka::{KafkaBroker, create_topic, delete_topic};
+use crate::system::ping::POSTGRES_USER;
+use crate::system::postgres::{PostgresAddress, PostgresDatabase};
+use crate::system::redis::RedisCache;
+
+/// A database role for each role of a design. Those beside the clients commit without waiting for a
+/// standby, so that a standby that is missing holds up the clients alone.
+pub(crate) async fn make_roles(hosted: &Hosted) -> Result<(), HarnessError> {
+    let Some(admin) = direct_database(hosted, "postgres") else { return Ok(()) };
+    let mut admin = admin.connect().await?;
+    for role in Role::ALL {
+        let name = role.id();
+        admin.execute(&format!("CREATE ROLE {name} SUPERUSER LOGIN"), &[]).await?;
+        if role != Role::Client {
+            admin.execute(&format!("ALTER ROLE {name} SET synchronous_commit = local"), &[]).await?;
+        }
+    }
+    admin.execute(&format!("ALTER ROLE {POSTGRES_USER} SET synchronous_commit = local"), &[]).await?;
+    Ok(())
+}
+
+/// Makes what one run uses.
+pub(crate) async fn open(
+    hosted: &Arc<Hosted>,
+    needs: Needs,
+    layout: &Layout,
+    tag: &str,
+) -> Result<Arena, HarnessError> {
+    let prefix = format!("cc_{tag}_");
+    let database = format!("cc_{tag}");
+    let admin = direct_database(hosted, "postgres").filter(|_| needs.db);
+    if let Some(admin) = &admin {
+        admin.connect().await?.execute(&format!("CREATE DATABASE {database}"), &[]).await?;
+    }
+    let mut topics = Vec::new();
+    if let Some(broker) = hosted.direct(System::Broker).filter(|_| needs.broker) {
+        for (topic, partitions) in &layout.topics {
+            let name = format!("{prefix}{topic}");
+            create_topic(broker, &name, *partitions).await?;
+            topics.push(name);
+        }
+    }
+    let links_of = |role: Role| only(needs, links_of(hosted, role, &database, &prefix));
+    let injector = Arc::new(ServerInjector::new(hosted.clone(), admin.clone()));
+    Ok(Arena {
+        links: Role::ALL.into_iter().map(|role| (role, links_of(role))).collect(),
+        direct: only(needs, direct_links(hosted, &database, &prefix)),
+        injector,
+        lock_waits: Arc::new(PostgresLockWaits::new(admin.clone())),
+        closer: Arc::new(RunCloser { hosted: hosted.clone(), admin, database, topics }),
+    })
+}
+
+/// What a design with such needs gets of the links.
+fn only(needs: Needs, links: Links) -> Links {
+    Links {
+        database: links.database.filter(|_| needs.db),
+        cache: links.cache.filter(|_| needs.cache),
+        broker: links.broker.filter(|_| needs.broker),
+        addresses: Addresses {
+            database: links.addresses.database.filter(|_| needs.db),
+            cache: links.addresses.cache.filter(|_| needs.cache),
+            broker: links.addresses.broker.filter(|_| needs.broker),
+        },
+        prefix: links.prefix,
+    }
+}
+
+/// The harness's own way to a database of that name, if there is a server for it.
+fn direct_database(hosted: &Hosted, database: &str) -> Option<PostgresDatabase> {
+    Some(PostgresDatabase::new(PostgresAddress {
+        addr: hosted.direct(System::Db)?,
+        user: POSTGRES_USER.to_owned(),
+        database: database.to_owned(),
+        application_name: "crosscheck".to_owned(),
+    }))
+}
+
+fn links_of(hosted: &Hosted, role: Role, database: &str, prefix: &str) -> Links {
+    let link = |system| hosted.link(system, role);
+    Links {
+        database: link(System::Db).map(|addr| {
+            Arc::new(PostgresDatabase::new(PostgresAddress {
+                addr,
+                user: role.id().to_owned(),
+                database: database.to_owned(),
+                application_name: role.id().to_owned(),
+            })) as Arc<dyn Database>
+        }),
+        cache: link(System::Cache).map(|addr| Arc::new(RedisCache::new(addr)) as Arc<dyn Cache>),
+        broker: link(System::Broker).map(|addr| Arc::new(KafkaBroker::new(addr)) as Arc<dyn Broker>),
+        addresses: Addresses {
+            database: link(System::Db).map(|addr| DatabaseAddress {
+                addr,
+                user: role.id().to_owned(),
+                name: database.to_owned(),
+            }),
+            cache: link(System::Cache),
+            broker: link(System::Broker),
+        },
+        prefix: prefix.to_owned(),
+    }
+}
+
+fn direct_links(hosted: &Hosted, database: &str, prefix: &str) -> Links {
+    let direct = |system| hosted.direct(system);
+    Links {
+        database: direct_database(hosted, database).map(|database| Arc::new(database) as Arc<dyn Database>),
+        cache: direct(System::Cache).map(|addr| Arc::new(RedisCache::new(addr)) as Arc<dyn Cache>),
+        broker: direct(System::Broker).map(|addr| Arc::new(KafkaBroker::new(addr)) as Arc<dyn Broker>),
+        addresses: Addresses::default(),
+        prefix: prefix.to_owned(),
+    }
+}
+
+/// Drops what a run made.
+struct RunCloser {
+    hosted: Arc<Hosted>,
+    admin: Option<PostgresDatabase>,
+    database: String,
+    topics: Vec<String>,
+}
+
+#[async_trait]
+impl Closer for RunCloser {
+    async fn close(&self) {
+        // What cannot be dropped now goes with the servers, a moment later.
+        let _ = tokio::time::timeout(Duration::from_secs(5), self.drop_all()).await;
+    }
+}
+
+impl RunCloser {
+    async fn drop_all(&self) -> Result<(), crate::port::PortError> {
+        if let Some(admin) = &self.admin {
+            let mut connection = admin.connect().await?;
+            connection
+                .query(
+                    "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+                     WHERE database = $1 AND active_pid IS NOT NULL",
+                    &[self.database.as_str().into()],
+                )
+                .await?;
+            connection
+                .query(
+                    "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots \
+                     WHERE database = $1 AND active_pid IS NULL",
+                    &[self.database.as_str().into()],
+                )
+                .await?;
+            connection.execute(&format!("DROP DATABASE {} WITH (FORCE)", self.database), &[]).await?;
+        }
+        if let Some(broker) = self.hosted.direct(System::Broker) {
+            for topic in &self.topics {
+                delete_topic(broker, topic).await?;
+            }
+        }
+        Ok(())
+    }
+}
