@@ -124,7 +124,7 @@ async fn faults_of_servers_take_and_heal_through_the_same_links() {
     let mut connection = client.connect().await.expect("it connects");
     connection.execute("CREATE TABLE kept (a int)", &[]).await.expect("it is made");
     for fault in ["db-crash", "db-restart", "db-pause", "db-cut", "db-sync-wait"] {
-        let on = FaultOn { fault: fault.to_owned(), of: None };
+        let on = FaultOn::new(fault, None);
         arena.injector.inject(&on).await.unwrap_or_else(|error| panic!("{fault}: {error}"));
         if fault != "db-sync-wait" {
             let query = async { client.connect().await?.query("SELECT a FROM kept", &[]).await };

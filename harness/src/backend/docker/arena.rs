@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-use super::engine::Engine;
+use super::daemon::Engine;
 use super::image::{ImageKind, Images};
 use super::recipe::{Advertised, Recipe};
 use super::set::ContainerSet;

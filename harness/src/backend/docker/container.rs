@@ -20,7 +20,7 @@ use testcontainers::runners::AsyncRunner;
 use testcontainers::{ContainerAsync, ContainerRequest, GenericImage, ImageExt, TestcontainersError};
 use tokio::io::AsyncWriteExt;
 
-use super::engine::{Engine, failed};
+use super::daemon::{Engine, failed};
 use super::image::{ImageKind, name_and_tag};
 use super::recipe::Recipe;
 use super::run::Run;

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::engine::Engine;
+use super::daemon::Engine;
 use super::image::{ImageKind, Images};
 use crate::backend::HarnessError;
 

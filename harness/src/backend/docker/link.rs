@@ -7,7 +7,7 @@ use testcontainers::bollard::models::{
 };
 
 use super::container::Container;
-use super::engine::{Engine, failed};
+use super::daemon::{Engine, failed};
 use super::run::Run;
 use crate::backend::HarnessError;
 

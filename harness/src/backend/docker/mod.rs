@@ -7,8 +7,8 @@
 
 mod arena;
 mod container;
+mod daemon;
 mod doctor;
-mod engine;
 mod image;
 mod labels;
 mod link;
@@ -18,8 +18,8 @@ mod set;
 
 pub use arena::{DockerBackend, start_cases};
 pub use container::Container;
+pub use daemon::Engine;
 pub use doctor::{Doctor, EngineState, ImageState};
-pub use engine::Engine;
 pub use image::{ImageKind, Images};
 pub use link::ServerLink;
 pub use run::{has_runs, shutdown_all, sweep};

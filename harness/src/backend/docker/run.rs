@@ -16,7 +16,7 @@ use testcontainers::bollard::query_parameters::{
 };
 use testcontainers::core::client::docker_client_instance;
 
-use super::engine::{Engine, failed, is_missing};
+use super::daemon::{Engine, failed, is_missing};
 use super::labels::{Owner, RUN};
 use crate::backend::HarnessError;
 

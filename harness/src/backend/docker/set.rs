@@ -7,7 +7,7 @@ use std::sync::Arc;
 use futures_util::future::try_join_all;
 
 use super::container::Container;
-use super::engine::Engine;
+use super::daemon::Engine;
 use super::image::{ImageKind, Images};
 use super::link::ServerLink;
 use super::recipe::{Advertised, Recipe};
