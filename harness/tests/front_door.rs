@@ -117,6 +117,7 @@ async fn without_servers_the_model_stands_in_unless_servers_are_required() {
             .env_remove("CROSSCHECK_REQUIRE")
             .env("XDG_CACHE_HOME", nothing.path())
             .env("PATH", nothing.path())
+            .env("DOCKER_HOST", "unix:///nowhere")
             .env(variable, value)
             .output()
             .expect("this program starts");
