@@ -61,7 +61,7 @@ async fn a_check_that_is_given_up_half_way_leaves_no_server() {
 async fn a_fault_that_there_is_not_is_refused_by_name() {
     let checked = check(IDLER).faults(Faults::Only(vec!["db-crash", "db-crush@client"])).run().await;
     let objection = checked.objection().unwrap_or_default();
-    let expected = "idler could not be checked: no fault is called `db-crush`; there are app-crash, ";
+    let expected = "idler could not be checked: no fault is called `db-crush` (close: db-crash, ";
     assert!(objection.starts_with(expected), "{objection}");
 }
 
