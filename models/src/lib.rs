@@ -14,6 +14,7 @@ pub mod generate;
 mod hash;
 pub mod history;
 pub mod isolation;
+pub mod object;
 pub mod property;
 pub mod story;
 pub mod verdict;

@@ -172,6 +172,12 @@ impl<'a> Reader<'a> {
         store.push(Word::NIL);
         let mut count = 0_usize;
         while !self.ends(store, close, count == 0)? {
+            let ints = if is_map { 0 } else { self.ints(store) };
+            if ints > 0 {
+                count += ints;
+                self.bounded(store)?;
+                continue;
+            }
             self.value(store)?;
             count += 1;
             if is_map {
@@ -189,7 +195,25 @@ impl<'a> Reader<'a> {
         Ok(())
     }
 
+    /// Reads whole numbers that stand in a row, the short way.
+    fn ints(&mut self, store: &mut Store) -> usize {
+        let separator = if self.notation == Notation::Json { b',' } else { b' ' };
+        let is_muted = self.is_muted;
+        self.source.take_ints(separator, |value| {
+            let word = if is_muted { Word::NIL } else { store.intern_int(value) };
+            store.push(word);
+        })
+    }
+
     fn number_or_name(&mut self, store: &mut Store) -> Result<(), ReadError> {
+        let is_muted = self.is_muted;
+        let mut found = None;
+        // No separator is one that a number can have: one number is taken.
+        if self.source.take_ints(0, |value| found = Some(value)) > 0 {
+            let word = found.filter(|_| !is_muted).map_or(Word::NIL, |value| store.intern_int(value));
+            store.push(word);
+            return self.bounded(store);
+        }
         self.name_token()?;
         if let Some(value) = whole_number(&self.token) {
             let word = if self.is_muted { Word::NIL } else { store.intern_int(value) };

@@ -74,6 +74,35 @@ impl<'a> Source<'a> {
         }
     }
 
+    /// Takes the whole numbers that stand in a row here, as far as they lie within the buffer: most of what long
+    /// histories are made of. Leaves the separator behind the last one.
+    pub(super) fn take_ints(&mut self, separator: u8, mut push: impl FnMut(i64)) -> usize {
+        let mut count = 0;
+        loop {
+            let bytes = &self.buffer[self.at..self.end];
+            let start = usize::from(count > 0);
+            if count > 0 && bytes.first() != Some(&separator) {
+                return count;
+            }
+            let mut value = 0_i64;
+            let mut length = start;
+            while let Some(digit) = bytes.get(length).filter(|byte| byte.is_ascii_digit()) {
+                value = value * 10 + i64::from(digit - b'0');
+                length += 1;
+                if length > start + 15 {
+                    return count;
+                }
+            }
+            let is_whole = bytes.get(length).is_some_and(|next| b",]) }\n".contains(next));
+            if length == start || !is_whole {
+                return count;
+            }
+            push(value);
+            count += 1;
+            self.at += length;
+        }
+    }
+
     /// Passes what is left of the line, without keeping it.
     pub(super) fn skip_line(&mut self) {
         while let Some(byte) = self.next() {

@@ -1,0 +1,212 @@
+//! What the operations of an object do, key by key.
+
+use std::collections::BTreeMap;
+
+use super::Object;
+use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
+use crate::hash::HashSet;
+use crate::isolation::ShapeError;
+
+/// What an operation does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) enum Action {
+    Read(Word),
+    Write(Word),
+    Cas(Word, Word),
+    Add(i64),
+    Count(i64),
+    Acquire,
+    Release,
+    Enqueue(Word),
+    Dequeue(Word),
+    /// A dequeue of which nobody knows what it took.
+    DequeueAny,
+}
+
+/// The state of an object.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum State {
+    Value(Word),
+    Count(i64),
+    Held(bool),
+    Queue(Vec<Word>),
+}
+
+impl Action {
+    /// Whether it changes nothing.
+    pub(super) fn is_pure(&self) -> bool {
+        matches!(self, Action::Read(_) | Action::Count(_))
+    }
+
+    /// The state behind it; none where it cannot happen.
+    pub(super) fn on(&self, state: &State) -> Option<State> {
+        match (self, state) {
+            (Action::Read(value), State::Value(now)) => (value == now).then(|| state.clone()),
+            (Action::Write(value), State::Value(_)) => Some(State::Value(*value)),
+            (Action::Cas(old, new), State::Value(now)) => (old == now).then_some(State::Value(*new)),
+            (Action::Add(more), State::Count(now)) => now.checked_add(*more).map(State::Count),
+            (Action::Count(value), State::Count(now)) => (value == now).then(|| state.clone()),
+            (Action::Acquire, State::Held(is_held)) => (!is_held).then_some(State::Held(true)),
+            (Action::Release, State::Held(is_held)) => is_held.then_some(State::Held(false)),
+            (Action::Enqueue(item), State::Queue(items)) => {
+                Some(State::Queue(items.iter().copied().chain([*item]).collect()))
+            }
+            (Action::Dequeue(item), State::Queue(items)) => {
+                (items.first() == Some(item)).then(|| State::Queue(items[1..].to_vec()))
+            }
+            (Action::DequeueAny, State::Queue(items)) => {
+                Some(State::Queue(items.get(1..).unwrap_or_default().to_vec()))
+            }
+            _ => None,
+        }
+    }
+}
+
+impl Object {
+    pub(super) fn initial(self) -> State {
+        match self {
+            Object::Register => State::Value(Word::NIL),
+            Object::Counter => State::Count(0),
+            Object::Mutex => State::Held(false),
+            Object::FifoQueue => State::Queue(Vec::new()),
+        }
+    }
+}
+
+/// One operation that has, or may have, happened.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Step {
+    pub(super) call: u32,
+    pub(super) begin: u32,
+    /// `u32::MAX` where it may take effect at any later time, or never.
+    pub(super) end: u32,
+    pub(super) action: Action,
+}
+
+/// The operations of one object.
+#[derive(Debug, Default)]
+pub(super) struct Part {
+    pub(super) key: Option<String>,
+    /// In the order in which they began.
+    pub(super) steps: Vec<Step>,
+    /// Values that failed operations would have written.
+    pub(super) failed: HashSet<Word>,
+}
+
+impl Part {
+    /// Whether each written value is written once, and nothing is compared.
+    pub(super) fn has_unique_writes(&self) -> bool {
+        let mut written = HashSet::default();
+        self.steps.iter().all(|step| match step.action {
+            Action::Write(value) => value != Word::NIL && written.insert(value),
+            Action::Cas(..) => false,
+            _ => true,
+        })
+    }
+}
+
+/// The operations of each object. Where every value is a pair, as Jepsen's independent keys have it, its first
+/// half is the key.
+pub(super) fn parts(history: &OpHistory, object: Object) -> Result<Vec<Part>, ShapeError> {
+    let known = || history.calls().iter().enumerate().filter(|(_, call)| has_name(history, object, call));
+    let is_pair = |value: Value<'_>| value.items().is_some_and(|items| items.count() == 2);
+    let is_by_key = known().next().is_some()
+        && object == Object::Register
+        && known().all(|(_, call)| is_pair(history.value_of(call)))
+        && known().any(|(_, call)| history.f(call.telling_op()) != "cas");
+    let mut parts: BTreeMap<&[Word], Part> = BTreeMap::new();
+    for (at, call) in known() {
+        let value = history.value_of(call);
+        let mut halves = value.items().filter(|_| is_by_key);
+        let (key, value) = match halves.as_mut().map(|halves| (halves.next(), halves.next())) {
+            Some((Some(key), Some(value))) => (Some(key), value),
+            _ => (None, value),
+        };
+        let part = parts.entry(key.map_or(&[][..], Value::words)).or_default();
+        part.key = key.map(|key| key.to_string());
+        add(history, part, at as u32, call, value)?;
+    }
+    let mut parts: Vec<Part> = parts.into_values().map(sorted).collect();
+    if object == Object::Counter {
+        parts.iter_mut().try_for_each(|part| counted(history, part))?;
+    }
+    Ok(parts)
+}
+
+fn sorted(mut part: Part) -> Part {
+    part.steps.sort_by_key(|step| (step.begin, step.call));
+    part
+}
+
+fn has_name(history: &OpHistory, object: Object, call: &Call) -> bool {
+    let names: &[&str] = match object {
+        Object::Register => &["read", "r", "write", "w", "cas"],
+        Object::Counter => &["read", "r", "add", "inc", "increment"],
+        Object::Mutex => &["acquire", "release"],
+        Object::FifoQueue => &["enqueue", "dequeue"],
+    };
+    names.contains(&history.f(call.telling_op()))
+        && (object != Object::Counter || history.value_of(call).items().is_none())
+}
+
+fn add(
+    history: &OpHistory,
+    part: &mut Part,
+    at: u32,
+    call: &Call,
+    value: Value<'_>,
+) -> Result<(), ShapeError> {
+    let f = history.f(call.telling_op());
+    let error = |message: &str| {
+        let line = history.ops()[call.telling_op() as usize].line;
+        ShapeError { line, message: message.to_owned() }
+    };
+    let scalar = |value: Value<'_>| match value.words() {
+        [word] => Ok(*word),
+        _ => Err(error("a value is a number, a text or a name")),
+    };
+    let number = |value: Value<'_>| value.as_int().ok_or_else(|| error("a counter holds whole numbers"));
+    let is_counter = matches!(f, "add" | "inc" | "increment");
+    let is_undecided = call.outcome == Outcome::Info;
+    let action = match f {
+        "read" | "r" if call.outcome != Outcome::Ok => return Ok(()),
+        "read" | "r" => Action::Read(scalar(value)?),
+        "write" | "w" => Action::Write(scalar(value)?),
+        "cas" => {
+            let halves: Vec<Value<'_>> = value.items().into_iter().flatten().collect();
+            let [old, new] = halves[..] else { return Err(error("a cas has a pair of values: [old new]")) };
+            Action::Cas(scalar(old)?, scalar(new)?)
+        }
+        _ if is_counter && value.is_nil() => Action::Add(1),
+        _ if is_counter => Action::Add(number(value)?),
+        "acquire" => Action::Acquire,
+        "release" => Action::Release,
+        "enqueue" => Action::Enqueue(scalar(value)?),
+        _ if is_undecided => Action::DequeueAny,
+        _ => Action::Dequeue(scalar(value)?),
+    };
+    if call.outcome == Outcome::Fail {
+        if let Action::Write(value) | Action::Cas(_, value) | Action::Enqueue(value) = action {
+            part.failed.insert(value);
+        }
+        return Ok(());
+    }
+    part.steps.push(Step { call: at, begin: call.begin, end: call.end, action });
+    Ok(())
+}
+
+/// Reads of a counter are of numbers.
+fn counted(history: &OpHistory, part: &mut Part) -> Result<(), ShapeError> {
+    for step in &mut part.steps {
+        if let Action::Read(value) = step.action {
+            let count = history.store().as_int(value).or((value == Word::NIL).then_some(0));
+            let op = history.calls()[step.call as usize].telling_op() as usize;
+            let error = || ShapeError {
+                line: history.ops()[op].line,
+                message: "a read of a counter gives a whole number".to_owned(),
+            };
+            step.action = Action::Count(count.ok_or_else(error)?);
+        }
+    }
+    Ok(())
+}
