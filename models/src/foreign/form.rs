@@ -32,7 +32,16 @@ impl<'a> Reader<'a> {
     }
 
     /// The first byte of the next value or of what closes the list; none at the end of the input.
+    #[inline]
     pub(super) fn ahead(&mut self, store: &mut Store) -> Result<Option<u8>, ReadError> {
+        match self.source.peek() {
+            // Digits, letters, brackets, braces and quotes stand for themselves.
+            Some(byte @ (b'-'..=b':' | b'A'..=b']' | b'_'..=b'}' | b'"')) => Ok(Some(byte)),
+            _ => self.ahead_of_space(store),
+        }
+    }
+
+    fn ahead_of_space(&mut self, store: &mut Store) -> Result<Option<u8>, ReadError> {
         loop {
             match self.source.peek() {
                 Some(b' ' | b'\n' | b'\r' | b'\t' | b'\x0c') => self.source.bump(),
@@ -70,6 +79,20 @@ impl<'a> Reader<'a> {
         self.is_muted = before;
         store.truncate(mark);
         Ok(())
+    }
+
+    /// Reads a whole number, or anything else that is none; leaves nothing behind.
+    pub(super) fn whole(&mut self, store: &mut Store) -> Result<Option<i64>, ReadError> {
+        self.ahead(store)?;
+        let mut found = None;
+        if self.source.take_ints(0, |value| found = Some(value)) == 0 {
+            let mark = store.mark();
+            self.value(store)?;
+            let word = store.at(mark);
+            found = store.as_int(word);
+            store.truncate(mark);
+        }
+        Ok(found)
     }
 
     /// Reads one value onto the tape.

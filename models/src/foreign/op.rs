@@ -142,12 +142,12 @@ impl<'a> OpReader<'a> {
                 fields.value = Some(mark as u32);
                 self.forms.value(&mut self.store)?;
             }
-            b"index" => fields.index = self.scalar(mark)?.1,
-            b"time" => fields.time = self.scalar(mark)?.1,
-            b"process" => fields.process = Some(self.scalar(mark)?.0),
-            b"f" => fields.f = Some(self.scalar(mark)?.0),
+            b"index" => fields.index = self.forms.whole(&mut self.store)?,
+            b"time" => fields.time = self.forms.whole(&mut self.store)?,
+            b"process" => fields.process = Some(self.scalar(mark)?),
+            b"f" => fields.f = Some(self.scalar(mark)?),
             b"type" => {
-                let word = self.scalar(mark)?.0;
+                let word = self.scalar(mark)?;
                 let name = self.store.as_text(word).unwrap_or_default();
                 let kind = OpKind::of(name);
                 fields.kind = Some(kind.ok_or_else(|| {
@@ -161,14 +161,14 @@ impl<'a> OpReader<'a> {
     }
 
     /// Reads a value that leaves nothing on the tape.
-    fn scalar(&mut self, mark: usize) -> Result<(Word, Option<i64>), ReadError> {
+    fn scalar(&mut self, mark: usize) -> Result<Word, ReadError> {
         self.forms.value(&mut self.store)?;
         let word = self.store.at(mark);
         self.store.truncate(mark);
         if word.is_head() {
             return Err(self.forms.source.error("a number or a name is expected here, not a list or a map"));
         }
-        Ok((word, self.store.as_int(word)))
+        Ok(word)
     }
 
     fn add(&mut self, line: u32, fields: Fields) -> Result<(), ReadError> {

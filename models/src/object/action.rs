@@ -35,7 +35,11 @@ pub(super) enum State {
 impl Action {
     /// Whether it changes nothing.
     pub(super) fn is_pure(&self) -> bool {
-        matches!(self, Action::Read(_) | Action::Count(_))
+        match self {
+            Action::Read(_) | Action::Count(_) => true,
+            Action::Cas(old, new) => old == new,
+            _ => false,
+        }
     }
 
     /// The state behind it; none where it cannot happen.

@@ -61,7 +61,7 @@ struct Search<'a> {
     hash: u128,
     seen: HashSet<(u64, u64)>,
     path: Vec<Taken>,
-    /// Where to go on: a decided step, or a place among the undecided.
+    /// Where to go on: behind a decided step, or at a place among the undecided.
     cursor: Cursor,
     /// The longest way that was found, and what could not go on from there.
     longest: usize,
@@ -72,7 +72,8 @@ struct Search<'a> {
 enum Cursor {
     /// Nothing was tried of this state.
     Fresh,
-    Decided(u32),
+    /// Decided steps are tried by their ends: those behind this one are left.
+    Decided(Option<(u32, u32)>),
     Open(usize),
 }
 
@@ -139,14 +140,14 @@ impl<'a> Search<'a> {
             if self.take_read(deadline) {
                 return true;
             }
-            self.cursor = Cursor::Decided(self.next[self.head() as usize]);
+            self.cursor = Cursor::Decided(None);
         }
-        if let Cursor::Decided(mut at) = self.cursor {
-            while at != self.head() && self.steps[at as usize].begin <= deadline {
+        if let Cursor::Decided(mut after) = self.cursor {
+            while let Some(at) = self.most_urgent(deadline, after) {
                 if self.try_step(at, false) {
                     return true;
                 }
-                at = self.next[at as usize];
+                after = Some((self.steps[at as usize].end, at));
             }
             self.cursor = Cursor::Open(0);
         }
@@ -162,6 +163,20 @@ impl<'a> Search<'a> {
         }
         self.remember_stuck(deadline);
         false
+    }
+
+    /// Of what can come next, and was not tried, the step that ends first.
+    fn most_urgent(&self, deadline: u32, after: Option<(u32, u32)>) -> Option<u32> {
+        let mut best: Option<(u32, u32)> = None;
+        let mut at = self.next[self.head() as usize];
+        while at != self.head() && self.steps[at as usize].begin <= deadline {
+            let urgency = (self.steps[at as usize].end, at);
+            if after.is_none_or(|after| after < urgency) && best.is_none_or(|best| urgency < best) {
+                best = Some(urgency);
+            }
+            at = self.next[at as usize];
+        }
+        best.map(|(_, at)| at)
     }
 
     /// A read that fits now is taken: later it could fit no better, and it changes nothing.
@@ -246,7 +261,7 @@ impl<'a> Search<'a> {
                 continue;
             }
             self.cursor = if is_decided {
-                Cursor::Decided(self.next[step as usize])
+                Cursor::Decided(Some((self.steps[step as usize].end, step)))
             } else {
                 let place = self.open.iter().position(|other| *other == step).unwrap_or(self.open.len());
                 Cursor::Open(place + 1)
