@@ -9,6 +9,7 @@
 //! verdict carries a [`verdict::Witness`], which [`verify`] confirms with code of its own.
 
 pub mod check;
+pub mod checker;
 pub mod collection;
 pub mod foreign;
 pub mod generate;

@@ -1,0 +1,355 @@
+//! All checkers of histories of others by their names, with one kind of answer.
+//!
+//! ```
+//! use crosscheck_models::checker::{Checker, Options, applicable, check};
+//! use crosscheck_models::foreign::{Format, read};
+//! use crosscheck_models::verdict::Verdict;
+//!
+//! let text = "{:process 0 :type :ok :f :add :value 1}{:process 0 :type :ok :f :read :value []}";
+//! let history = read(&mut text.as_bytes(), Format::Edn)?;
+//! assert_eq!(applicable(&history), [Checker::SetFull]);
+//! let found = check(&history, "set".parse()?, &Options::default(), &mut || true)?;
+//! assert_eq!((found.verdict, found.anomalies[0].kind), (Verdict::Violated, "lost"));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::str::FromStr;
+
+use serde::Serialize;
+use serde_json::{Value as Json, json};
+use thiserror::Error;
+
+use crate::collection::{self, BankOptions, SetOptions};
+use crate::foreign::{Form, OpHistory};
+use crate::isolation::{self, Inference, Judgement, Level, Order, ShapeError};
+use crate::object::{self, Object};
+use crate::verdict::Verdict;
+
+/// A checker of histories of others.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum Checker {
+    /// Transactions that append to lists.
+    ListAppend,
+    /// Transactions that write registers.
+    RwRegister,
+    /// A linearizable register, or one for each key.
+    Register,
+    /// A linearizable counter.
+    LinearizableCounter,
+    /// A linearizable lock.
+    Mutex,
+    /// A linearizable queue.
+    FifoQueue,
+    /// The last read of a set.
+    Set,
+    /// Every read of a set.
+    SetFull,
+    /// A counter between bounds.
+    Counter,
+    /// What is dequeued was enqueued.
+    Queue,
+    /// What goes in comes out.
+    TotalQueue,
+    /// Ids are unique.
+    UniqueIds,
+    /// Accounts keep their total.
+    Bank,
+    /// Reads see writes in one order.
+    LongFork,
+}
+
+const NAMES: [(&str, Checker); 14] = [
+    ("list-append", Checker::ListAppend),
+    ("rw-register", Checker::RwRegister),
+    ("register", Checker::Register),
+    ("linearizable-counter", Checker::LinearizableCounter),
+    ("mutex", Checker::Mutex),
+    ("fifo-queue", Checker::FifoQueue),
+    ("set", Checker::Set),
+    ("set-full", Checker::SetFull),
+    ("counter", Checker::Counter),
+    ("queue", Checker::Queue),
+    ("total-queue", Checker::TotalQueue),
+    ("unique-ids", Checker::UniqueIds),
+    ("bank", Checker::Bank),
+    ("long-fork", Checker::LongFork),
+];
+
+/// A name that is no checker.
+#[derive(Debug, Error)]
+#[error("no checker is called {name:?}: they are {known}")]
+pub struct UnknownChecker {
+    name: String,
+    known: String,
+}
+
+impl Checker {
+    /// All of them.
+    pub fn all() -> impl Iterator<Item = Checker> {
+        NAMES.iter().map(|(_, checker)| *checker)
+    }
+
+    /// Its name.
+    pub fn name(self) -> &'static str {
+        NAMES.iter().find(|(_, checker)| *checker == self).map_or("", |(name, _)| name)
+    }
+}
+
+impl fmt::Display for Checker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for Checker {
+    type Err = UnknownChecker;
+
+    fn from_str(name: &str) -> Result<Checker, UnknownChecker> {
+        let found = NAMES.iter().find(|(known, _)| *known == name).map(|(_, checker)| *checker);
+        found.ok_or_else(|| {
+            let known: Vec<&str> = NAMES.iter().map(|(name, _)| *name).collect();
+            UnknownChecker { name: name.to_owned(), known: known.join(", ") }
+        })
+    }
+}
+
+/// What the checkers are told beside the history.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// The consistency model that transactions are judged against.
+    pub level: Level,
+    /// What is assumed of the versions of registers.
+    pub inference: Inference,
+    /// How accounts are judged.
+    pub bank: BankOptions,
+    /// How sets are judged.
+    pub set: SetOptions,
+    /// Certificates are replayed too; one that does not explain the history makes the verdict unknown.
+    pub replay: bool,
+}
+
+/// What one checker says of one history.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Check {
+    /// The checker.
+    pub checker: &'static str,
+    /// The consistency model, of checkers that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub level: Option<&'static str>,
+    /// Whether it holds.
+    pub verdict: Verdict,
+    /// What violates it, the worst first.
+    pub anomalies: Vec<Seen>,
+    /// What was seen beside, and violates nothing that was asked for.
+    pub also_seen: Vec<Seen>,
+    /// The weakest consistency models that are ruled out.
+    pub not: Vec<&'static str>,
+    /// The stronger ones.
+    pub also_not: Vec<&'static str>,
+    /// Why the verdict is unknown, or what limits it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// What it rests on.
+    pub exercised: BTreeMap<&'static str, u64>,
+    /// An order of the calls that shows the history valid: `{"kind", "calls"}`.
+    #[serde(skip)]
+    pub certificate: Option<Json>,
+}
+
+/// One kind of anomaly, with the evidence of the first.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Seen {
+    /// Its name.
+    pub kind: &'static str,
+    /// How many there are.
+    pub count: u64,
+    /// The evidence as data.
+    pub witness: Json,
+    /// The evidence in words.
+    #[serde(skip)]
+    pub text: Vec<String>,
+}
+
+/// The checkers that a history says anything about, by what its operations do.
+pub fn applicable(history: &OpHistory) -> Vec<Checker> {
+    let names: BTreeSet<&str> = history.calls().iter().map(|call| history.f(call.telling_op())).collect();
+    let has = |name: &str| names.contains(name);
+    let reads = has("read") || has("r");
+    let reads_list = || reads_form(history, |form| matches!(form, Form::List(_)));
+    let reads_map = || reads_form(history, |form| matches!(form, Form::Map(_)));
+    let mut found = Vec::new();
+    if has("txn") || names == BTreeSet::from([""]) {
+        found.push(if appends(history) { Checker::ListAppend } else { Checker::RwRegister });
+    }
+    if has("write") || has("w") || has("cas") {
+        found.push(Checker::Register);
+    }
+    let adds = has("add") || has("inc") || has("increment");
+    if adds && reads {
+        found.push(if reads_list() { Checker::SetFull } else { Checker::Counter });
+    }
+    if has("enqueue") {
+        found.push(Checker::TotalQueue);
+    }
+    if has("generate") {
+        found.push(Checker::UniqueIds);
+    }
+    if has("acquire") {
+        found.push(Checker::Mutex);
+    }
+    if has("transfer") || reads && reads_map() {
+        found.push(Checker::Bank);
+    }
+    found
+}
+
+fn reads_form(history: &OpHistory, wanted: impl Fn(Form<'_>) -> bool) -> bool {
+    let reads = history.calls().iter().filter(|call| matches!(history.f(call.telling_op()), "read" | "r"));
+    reads.map(|call| history.value_of(call)).any(|value| wanted(value.form()))
+}
+
+fn appends(history: &OpHistory) -> bool {
+    let mops = history.calls().iter().filter_map(|call| history.value_of(call).items()).flatten();
+    mops.filter_map(|mop| mop.items()?.next()?.as_text()).find(|f| !matches!(*f, "r" | "read"))
+        == Some("append")
+}
+
+/// Judges a history. A violation is taken back where the history alone does not show its witness: a bug in
+/// Crosscheck must not accuse anybody. `go_on` is asked now and then: once it says no, what is not decided by then
+/// is unknown.
+pub fn check(
+    history: &OpHistory,
+    checker: Checker,
+    options: &Options,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Check, ShapeError> {
+    let isolation = isolation::Options { level: options.level, inference: options.inference };
+    let collected = |checker| Ok(of_collection(collection::check(history, checker)));
+    let mut found = match checker {
+        Checker::ListAppend => {
+            of_isolation(history, options, isolation::list_append(history, &isolation, go_on)?)
+        }
+        Checker::RwRegister => {
+            of_isolation(history, options, isolation::rw_register(history, &isolation, go_on)?)
+        }
+        Checker::Register => of_object(history, options, Object::Register, go_on)?,
+        Checker::LinearizableCounter => of_object(history, options, Object::Counter, go_on)?,
+        Checker::Mutex => of_object(history, options, Object::Mutex, go_on)?,
+        Checker::FifoQueue => of_object(history, options, Object::FifoQueue, go_on)?,
+        Checker::Set => collected(collection::Checker::Set(options.set))?,
+        Checker::SetFull => collected(collection::Checker::SetFull(options.set))?,
+        Checker::Counter => collected(collection::Checker::Counter)?,
+        Checker::Queue => collected(collection::Checker::Queue)?,
+        Checker::TotalQueue => collected(collection::Checker::TotalQueue)?,
+        Checker::UniqueIds => collected(collection::Checker::UniqueIds)?,
+        Checker::Bank => collected(collection::Checker::Bank(options.bank))?,
+        Checker::LongFork => collected(collection::Checker::LongFork)?,
+    };
+    found.checker = checker.name();
+    Ok(found)
+}
+
+fn unproved(what: &str, reason: &str) -> Option<String> {
+    Some(format!("the {what} did not verify (a bug in Crosscheck): {reason}"))
+}
+
+fn of_isolation(history: &OpHistory, options: &Options, judgement: Judgement) -> Check {
+    let Judgement { mut verdict, level, mut reason, .. } = judgement;
+    let seen = |found: &isolation::Found| Seen {
+        kind: found.kind.name(),
+        count: found.count,
+        witness: json!(found.witness),
+        text: found.witness.text.clone(),
+    };
+    let mut anomalies = Vec::new();
+    for found in &judgement.anomalies {
+        match isolation::verify_witness(history, &found.witness) {
+            Ok(()) => anomalies.push(seen(found)),
+            Err(error) => reason = unproved("witness", &error),
+        }
+    }
+    if verdict == Verdict::Violated {
+        verdict = if anomalies.is_empty() { Verdict::Unknown } else { Verdict::Violated };
+        reason = reason.filter(|_| anomalies.is_empty());
+    }
+    if let Some(order) = judgement.order.as_ref().filter(|_| options.replay)
+        && let Err(error) = isolation::verify_order(history, order)
+    {
+        (verdict, reason) = (Verdict::Unknown, unproved("order", &error));
+    }
+    Check {
+        checker: "",
+        level: Some(level.name()),
+        verdict,
+        anomalies,
+        also_seen: judgement.also_seen.iter().map(seen).collect(),
+        not: judgement.not,
+        also_not: judgement.also_not,
+        reason,
+        exercised: judgement.exercised,
+        certificate: judgement.order.filter(|_| verdict == Verdict::Valid).map(|order| match order {
+            Order::Serial { calls, .. } => json!({"kind": "serial", "calls": calls}),
+            Order::Snapshot { points, .. } => json!({"kind": "snapshot", "points": points}),
+            Order::Commit { calls } => json!({"kind": "commit", "calls": calls}),
+        }),
+    }
+}
+
+fn of_object(
+    history: &OpHistory,
+    options: &Options,
+    object: Object,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Check, ShapeError> {
+    let found = object::linearizable(history, object, go_on)?;
+    let (mut verdict, mut reason) = (found.verdict, found.reason.clone());
+    if verdict == Verdict::Valid
+        && options.replay
+        && let Err(error) = object::verify_linearization(history, object, &found)
+    {
+        (verdict, reason) = (Verdict::Unknown, unproved("order", &error));
+    }
+    let anomalies = found.witness.iter().map(|witness| Seen {
+        kind: witness.kind,
+        count: 1,
+        witness: json!(witness),
+        text: witness.text.clone(),
+    });
+    Ok(Check {
+        checker: "",
+        level: Some("linearizable"),
+        verdict,
+        anomalies: anomalies.collect(),
+        also_seen: Vec::new(),
+        not: if verdict == Verdict::Violated { vec!["linearizable"] } else { Vec::new() },
+        also_not: if verdict == Verdict::Violated { vec!["strict-serializable"] } else { Vec::new() },
+        reason,
+        exercised: found.exercised,
+        certificate: (verdict == Verdict::Valid).then(|| json!({"kind": "linear", "keys": found.orders})),
+    })
+}
+
+fn of_collection(found: collection::Collected) -> Check {
+    let seen = |anomaly: &collection::Anomaly| Seen {
+        kind: anomaly.kind,
+        count: anomaly.count,
+        witness: json!({"calls": anomaly.calls, "text": anomaly.text}),
+        text: vec![anomaly.text.clone()],
+    };
+    let (anomalies, also_seen): (Vec<_>, Vec<_>) =
+        found.anomalies.iter().partition(|anomaly| anomaly.is_violation);
+    Check {
+        checker: "",
+        level: None,
+        verdict: found.verdict,
+        anomalies: anomalies.into_iter().map(seen).collect(),
+        also_seen: also_seen.into_iter().map(seen).collect(),
+        not: Vec::new(),
+        also_not: Vec::new(),
+        reason: found.reason,
+        exercised: found.exercised,
+        certificate: None,
+    }
+}
