@@ -175,14 +175,45 @@ logger.server.name=kafka.server.KafkaRaftServer
 logger.server.level=info
 LOG
 classes=$(printf '%s:' /opt/kafka/libs/*.jar)
-set -- ${KAFKA_HEAP_OPTS:--Xmx1g -Xms1g} ${KAFKA_JVM_PERFORMANCE_OPTS:-} ${KAFKA_OPTS:-} \
+archive=/opt/kafka/classes.jsa
+[ ! -s "$archive" ] || KAFKA_OPTS="${KAFKA_OPTS:-} -XX:SharedArchiveFile=$archive"
+set -- ${KAFKA_HEAP_OPTS:--Xmx1g -Xms1g} -Xlog:disable ${KAFKA_JVM_PERFORMANCE_OPTS:-} ${KAFKA_OPTS:-} \
   -Dlog4j2.configurationFile=/opt/kafka/log4j2.properties -cp "$classes"
-said=$(java "$@" kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c "$config" 2>&1) || {
-  printf '%s\n' "$said" >&2
-  exit 1
-}
+data=${KAFKA_LOG_DIRS:-/tmp/kafka-logs}
+if [ ! -s "$data/meta.properties" ]; then
+  said=$(java "$@" kafka.tools.StorageTool format --ignore-formatted -t "$CLUSTER_ID" -c "$config" 2>&1) || {
+    printf '%s\n' "$said" >&2
+    exit 1
+  }
+fi
 exec java "$@" kafka.Kafka "$config"
 ENTRY
+  archive_kafka_classes || say "could not archive Kafka's classes, so it starts more slowly: $(tail -n 1 "$WORK/log")"
+}
+
+# Kafka starts twice as fast from an archive of the classes that it loads, which it writes as it ends.
+archive_kafka_classes() {
+  local container ctx=$WORK/archive
+  container=$(docker run -d -e KAFKA_NODE_ID=1 -e KAFKA_PROCESS_ROLES=broker,controller \
+    -e KAFKA_CONTROLLER_LISTENER_NAMES=CONTROLLER -e KAFKA_CONTROLLER_QUORUM_VOTERS=1@127.0.0.1:9093 \
+    -e KAFKA_LISTENERS=CONTROLLER://127.0.0.1:9093,BROKER://127.0.0.1:9094 -e KAFKA_INTER_BROKER_LISTENER_NAME=BROKER \
+    -e KAFKA_ADVERTISED_LISTENERS=BROKER://127.0.0.1:9094 -e KAFKA_LOG_DIRS=/var/lib/kafka/data \
+    -e KAFKA_LISTENER_SECURITY_PROTOCOL_MAP=CONTROLLER:PLAINTEXT,BROKER:PLAINTEXT \
+    -e 'KAFKA_HEAP_OPTS=-Xms64m -Xmx256m' -e 'KAFKA_JVM_PERFORMANCE_OPTS=-XX:+UseSerialGC -XX:TieredStopAtLevel=1' \
+    -e KAFKA_OPTS=-XX:ArchiveClassesAtExit=/opt/kafka/classes.jsa "$KAFKA" 2>"$WORK/log") || return 1
+  mkdir -p "$ctx"
+  for _ in $(seq 900); do
+    docker logs "$container" >"$WORK/log" 2>&1
+    if grep -q 'Kafka Server started' "$WORK/log"; then break; fi
+    sleep 0.1
+  done
+  docker stop -t 60 "$container" >/dev/null
+  docker cp "$container:/opt/kafka/classes.jsa" "$ctx/" >"$WORK/log" 2>&1 &&
+    printf 'FROM %s\nCOPY classes.jsa /opt/kafka/\n' "$KAFKA" >"$ctx/Dockerfile" &&
+    DOCKER_BUILDKIT=0 docker build -q -t "$KAFKA" "$ctx" >"$WORK/log" 2>&1
+  local built=$?
+  docker rm -fv "$container" >/dev/null
+  return "$built"
 }
 
 have docker && docker version >/dev/null 2>&1 || give_up "no Docker engine answers: run scripts/docker.sh first"

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 
 use crosscheck_harness::backend::Backend;
 use crosscheck_harness::backend::docker::{
-    Container, ContainerSet, DockerBackend, Engine, EngineState, ImageKind, Images, has_runs, sweep,
+    Advertised, Container, ContainerSet, DockerBackend, Engine, EngineState, ImageKind, Images, has_runs,
+    sweep,
 };
 use crosscheck_harness::design::{Layout, Needs, Role};
 use crosscheck_harness::schedule::FaultOn;
@@ -45,7 +46,7 @@ async fn engine_with(kinds: &[ImageKind]) -> Option<(Engine, Images)> {
 async fn start(kinds: &[ImageKind], root: &Path) -> Option<(ContainerSet, Engine)> {
     let (engine, images) = engine_with(kinds).await?;
     let begun = Instant::now();
-    let set = ContainerSet::start(kinds, &engine, &images, root).await;
+    let set = ContainerSet::start(kinds, &Advertised::new(), &engine, &images, root).await;
     let set = set.unwrap_or_else(|error| panic!("{error}"));
     println!("{kinds:?} ready after {} ms", begun.elapsed().as_millis());
     Some((set, engine))
@@ -147,7 +148,8 @@ async fn an_image_that_is_nowhere_is_missing_and_nothing_is_left() {
     let root = tempfile::tempdir().expect("a directory");
     let name = "127.0.0.1:1/nobody/has-this:1";
     let images = Images::from(&|variable| (variable == "CROSSCHECK_IMAGE_REDIS").then(|| name.to_owned()));
-    let error = ContainerSet::start(&[ImageKind::Redis], &engine, &images, root.path()).await;
+    let error =
+        ContainerSet::start(&[ImageKind::Redis], &Advertised::new(), &engine, &images, root.path()).await;
     let error = error.expect_err("there is no such image").to_string();
     assert!(error.contains(name) && error.contains("cannot be pulled"), "{error}");
     assert!(error.contains("unset CROSSCHECK_IMAGE_REDIS"), "{error}");
@@ -177,7 +179,9 @@ async fn an_engine_that_is_not_there_or_does_not_answer_is_found_out_within_seco
 async fn owner_that_is_killed() {
     let Some(root) = env(CHILD) else { return };
     let (engine, images) = engine_with(&[ImageKind::Redis]).await.expect("the parent has looked");
-    let set = ContainerSet::start(&[ImageKind::Redis], &engine, &images, Path::new(&root)).await;
+    let set =
+        ContainerSet::start(&[ImageKind::Redis], &Advertised::new(), &engine, &images, Path::new(&root))
+            .await;
     let set = set.expect("it starts");
     set.link().await.expect("a network is made");
     println!("container {}", of(&set, ImageKind::Redis).id());

@@ -4,6 +4,7 @@
 //! the errors: whether a call that failed may have taken effect is decided here. No adapter retries,
 //! reconnects or pools behind the caller's back.
 
+pub mod cockroach;
 pub mod kafka;
 pub mod ping;
 pub mod postgres;

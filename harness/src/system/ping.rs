@@ -10,6 +10,8 @@ use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use redis::IntoConnectionInfo;
 
+use super::cockroach;
+
 /// The role that owns every database of a local PostgreSQL.
 pub const POSTGRES_USER: &str = "postgres";
 
@@ -36,15 +38,36 @@ pub enum PingError {
 
 /// Asks a PostgreSQL for its version, on a new connection.
 pub async fn postgres(addr: SocketAddr, timeout: Duration) -> Result<String, PingError> {
+    let said = ask_sql(addr, timeout, POSTGRES_USER, "postgres", "SHOW server_version").await?;
+    Ok(said.split_whitespace().next().unwrap_or_default().to_owned())
+}
+
+/// Asks a CockroachDB for its version, on a new connection. It says `CockroachDB CCL v24.3.5 (..)`.
+pub async fn cockroach(addr: SocketAddr, timeout: Duration) -> Result<String, PingError> {
+    let said = ask_sql(addr, timeout, cockroach::USER, cockroach::DATABASE, "SELECT version()").await?;
+    Ok(cockroach_version(&said).to_owned())
+}
+
+fn cockroach_version(said: &str) -> &str {
+    let mut words = said.split_whitespace().filter_map(|word| word.strip_prefix('v'));
+    words.find(|word| word.starts_with(|c: char| c.is_ascii_digit())).unwrap_or_default()
+}
+
+async fn ask_sql(
+    addr: SocketAddr,
+    timeout: Duration,
+    user: &str,
+    database: &str,
+    query: &str,
+) -> Result<String, PingError> {
     within(addr, timeout, async {
         let mut config = tokio_postgres::Config::new();
-        config.host(addr.ip().to_string()).port(addr.port()).user(POSTGRES_USER).dbname("postgres");
+        config.host(addr.ip().to_string()).port(addr.port()).user(user).dbname(database);
         let (client, connection) = config.connect(tokio_postgres::NoTls).await.map_err(with_causes)?;
         let driver = tokio::spawn(connection);
-        let row = client.query_one("SHOW server_version", &[]).await.map_err(with_causes);
+        let row = client.query_one(query, &[]).await.map_err(with_causes);
         driver.abort();
-        let version: String = row?.try_get(0).map_err(with_causes)?;
-        Ok(version.split_whitespace().next().unwrap_or_default().to_owned())
+        row?.try_get(0).map_err(with_causes)
     })
     .await
 }
@@ -110,4 +133,17 @@ fn with_causes(error: impl std::error::Error) -> String {
         cause = inner.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cockroach_names_its_version_among_other_words() {
+        let said =
+            "CockroachDB CCL v24.3.5 (x86_64-pc-linux-gnu, built 2025/02/06, go1.22.8 X:nocoverageredesign)";
+        assert_eq!(cockroach_version(said), "24.3.5");
+        assert_eq!(cockroach_version("something else"), "");
+    }
 }

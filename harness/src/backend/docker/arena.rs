@@ -74,8 +74,9 @@ async fn start(
     root: &Path,
 ) -> Result<Hosted, HarnessError> {
     let own = hosted::bind_own(systems).await?;
-    let recipes: Vec<(System, Recipe)> =
-        systems.iter().filter_map(|system| Some((*system, recipe(*system, &proxies, &own)?))).collect();
+    let broker = images.broker()?;
+    let recipe = |system: &System| Some((*system, recipe(*system, broker, &proxies, &own)?));
+    let recipes: Vec<(System, Recipe)> = systems.iter().filter_map(recipe).collect();
     let kinds: Vec<(System, ImageKind)> =
         recipes.iter().map(|(system, recipe)| (*system, recipe.kind)).collect();
     let recipes = recipes.into_iter().map(|(_, recipe)| recipe).collect();
@@ -89,7 +90,12 @@ async fn start(
     Ok(Hosted::new("docker", servers, proxies, own))
 }
 
-fn recipe(system: System, proxies: &Proxies, own: &BTreeMap<System, Proxy>) -> Option<Recipe> {
+fn recipe(
+    system: System,
+    broker: ImageKind,
+    proxies: &Proxies,
+    own: &BTreeMap<System, Proxy>,
+) -> Option<Recipe> {
     match system {
         System::Db => Some(Recipe::postgres()),
         System::Cache => Some(Recipe::redis()),
@@ -98,7 +104,10 @@ fn recipe(system: System, proxies: &Proxies, own: &BTreeMap<System, Proxy>) -> O
             let mut advertised: Advertised =
                 links.map(|((_, role), proxy)| (Some(*role), proxy.addr())).collect();
             advertised.extend(own.get(&System::Broker).map(|proxy| (None, proxy.addr())));
-            Some(Recipe::kafka(&advertised))
+            Some(match broker {
+                ImageKind::Redpanda => Recipe::redpanda(&advertised),
+                _ => Recipe::kafka(&advertised),
+            })
         }
         System::App => None,
     }

@@ -123,7 +123,7 @@ impl Doctor {
     pub fn of(engine: EngineState, images: &Images, found: &[(ImageKind, Option<String>)]) -> Doctor {
         let of = |(kind, found): &(ImageKind, Option<String>)| ImageState {
             image: *kind,
-            optional: kind.is_optional(),
+            optional: images.is_optional(*kind),
             found: found.clone(),
             tried: images.candidates(*kind).to_vec(),
             advice: found.is_none().then(|| images.advice(*kind)),
@@ -235,7 +235,7 @@ mod tests {
     fn docker_with_images() {
         let found = ImageKind::ALL.map(|kind| {
             let image = images().candidates(kind).last().cloned();
-            (kind, image.filter(|_| !kind.is_optional()))
+            (kind, image.filter(|_| !images().is_optional(kind)))
         });
         let doctor = Doctor::of(here(), &images(), &found);
         assert!(doctor.ready);

@@ -8,6 +8,8 @@ use std::fmt;
 
 use serde::Serialize;
 
+use crate::backend::HarnessError;
+
 /// A kind of server that runs in a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
 #[serde(rename_all = "lowercase")]
@@ -50,14 +52,6 @@ impl ImageKind {
         }
     }
 
-    /// Whether designs run without it.
-    pub fn is_optional(self) -> bool {
-        match self {
-            Self::Postgres | Self::Redis | Self::Kafka => false,
-            Self::Cockroach | Self::Redpanda => true,
-        }
-    }
-
     /// The official image of the version that is known to do.
     fn official(self) -> &'static str {
         match self {
@@ -87,10 +81,22 @@ impl fmt::Display for ImageKind {
     }
 }
 
+/// The environment variable that says which broker containers run: `kafka`, or `redpanda`.
+const BROKER: &str = "CROSSCHECK_BROKER";
+
+/// Which broker containers run.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum BrokerImage {
+    Is(ImageKind),
+    /// The variable that says it says something else.
+    Unknown(String),
+}
+
 /// The images that may be used, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     candidates: BTreeMap<ImageKind, Vec<String>>,
+    broker: BrokerImage,
 }
 
 impl Images {
@@ -105,7 +111,34 @@ impl Images {
                 }
             }
         };
-        Images { candidates: ImageKind::ALL.into_iter().map(|kind| (kind, of(kind))).collect() }
+        let broker = match env(BROKER).as_deref() {
+            None | Some("" | "kafka") => BrokerImage::Is(ImageKind::Kafka),
+            Some("redpanda") => BrokerImage::Is(ImageKind::Redpanda),
+            Some(other) => BrokerImage::Unknown(other.to_owned()),
+        };
+        Images { candidates: ImageKind::ALL.into_iter().map(|kind| (kind, of(kind))).collect(), broker }
+    }
+
+    /// Which broker containers run.
+    ///
+    /// # Errors
+    /// `CROSSCHECK_BROKER` names none.
+    pub fn broker(&self) -> Result<ImageKind, HarnessError> {
+        match &self.broker {
+            BrokerImage::Is(kind) => Ok(*kind),
+            BrokerImage::Unknown(name) => Err(HarnessError::failed(format!(
+                "{BROKER} is `{name}`; set it to kafka or redpanda, or not at all"
+            ))),
+        }
+    }
+
+    /// Whether designs run without an image of this kind.
+    pub fn is_optional(&self, kind: ImageKind) -> bool {
+        match kind {
+            ImageKind::Postgres | ImageKind::Redis => false,
+            ImageKind::Cockroach => true,
+            ImageKind::Kafka | ImageKind::Redpanda => self.broker != BrokerImage::Is(kind),
+        }
     }
 
     /// The images that may serve as this kind, best first; never none.
@@ -145,6 +178,19 @@ mod tests {
         assert_eq!(images.advice(ImageKind::Redis), "pull it, or unset CROSSCHECK_IMAGE_REDIS");
         assert_eq!(images.candidates(ImageKind::Postgres), ["postgres:17", "crosscheck-local/postgres:15"]);
         assert_eq!(images.candidates(ImageKind::Redpanda).len(), 1);
+    }
+
+    #[test]
+    fn the_broker_is_kafka_unless_another_is_named() {
+        let named = |name: &'static str| {
+            Images::from(&move |variable: &str| (variable == BROKER).then(|| name.to_owned()))
+        };
+        assert_eq!(named("kafka").broker(), Images::from(&|_: &str| None).broker());
+        assert_eq!(named("redpanda").broker(), Ok(ImageKind::Redpanda));
+        assert!(named("redpanda").is_optional(ImageKind::Kafka));
+        let wrong = named("rabbit").broker().map_err(|error| error.to_string());
+        let said = "CROSSCHECK_BROKER is `rabbit`; set it to kafka or redpanda, or not at all";
+        assert_eq!(wrong, Err(said.to_owned()));
     }
 
     #[test]

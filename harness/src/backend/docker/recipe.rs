@@ -19,8 +19,13 @@ pub(super) struct Recipe {
     pub(super) ports: BTreeMap<Option<Role>, u16>,
 }
 
+/// By what name and port other servers reach Redpanda, once both are linked.
+pub const REDPANDA_ALIAS: &str = "redpanda";
+/// See [`REDPANDA_ALIAS`].
+pub const REDPANDA_PORT: u16 = 29_092;
+
 /// Where clients are told to go: the proxies of a broker's links.
-pub(super) type Advertised = BTreeMap<Option<Role>, SocketAddr>;
+pub type Advertised = BTreeMap<Option<Role>, SocketAddr>;
 
 impl Recipe {
     /// PostgreSQL, which trusts everybody: it is reached on the loopback address only.
@@ -79,6 +84,55 @@ impl Recipe {
         Recipe { kind: ImageKind::Kafka, command: Vec::new(), environment, ports }
     }
 
+    /// CockroachDB, one node whose store is on disk. A development cluster of one node needs no licence key from
+    /// version 24.3 on (<https://www.cockroachlabs.com/docs/v24.3/licensing-faqs>); the flags are of
+    /// <https://www.cockroachlabs.com/docs/v24.3/cockroach-start-single-node>.
+    pub(super) fn cockroach() -> Recipe {
+        let command = [
+            "start-single-node",
+            "--insecure",
+            "--store=/cockroach/cockroach-data",
+            "--cache=128MiB",
+            "--max-sql-memory=256MiB",
+        ];
+        Recipe {
+            kind: ImageKind::Cockroach,
+            command: command.map(str::to_owned).to_vec(),
+            environment: BTreeMap::new(),
+            ports: everybody_on(26_257),
+        }
+    }
+
+    /// Redpanda, one node that is not in developer mode: there, what is acknowledged is not on disk. The flags are
+    /// of <https://docs.redpanda.com/24.3/reference/rpk/rpk-redpanda/rpk-redpanda-start/>, the cluster's properties of
+    /// <https://docs.redpanda.com/24.3/reference/properties/cluster-properties/>. One more listener than roles is
+    /// for other servers, by [`REDPANDA_ALIAS`].
+    pub(super) fn redpanda(advertised: &Advertised) -> Recipe {
+        let mut ports = BTreeMap::new();
+        let mut listeners = format!("servers://0.0.0.0:{REDPANDA_PORT}");
+        let mut shown = format!("servers://{REDPANDA_ALIAS}:{REDPANDA_PORT}");
+        for ((role, addr), port) in advertised.iter().zip(19_090..) {
+            let name = listener(*role).to_ascii_lowercase();
+            listeners += &format!(",{name}://0.0.0.0:{port}");
+            shown += &format!(",{name}://{addr}");
+            ports.insert(*role, port);
+        }
+        let mut command: Vec<String> = ["redpanda", "start", "--smp=1", "--memory=1G", "--reserve-memory=0M"]
+            .into_iter()
+            .chain(["--overprovisioned", "--node-id=0", "--check=false"])
+            .map(str::to_owned)
+            .collect();
+        command.extend([format!("--kafka-addr={listeners}"), format!("--advertise-kafka-addr={shown}")]);
+        for setting in [
+            "redpanda.auto_create_topics_enabled=false",
+            "redpanda.group_initial_rebalance_delay=0",
+            "redpanda.enable_transactions=true",
+        ] {
+            command.extend(["--set".to_owned(), setting.to_owned()]);
+        }
+        Recipe { kind: ImageKind::Redpanda, command, environment: BTreeMap::new(), ports }
+    }
+
     /// How long the first start may take.
     pub(super) fn ready_bound(&self) -> Duration {
         match self.kind {
@@ -97,7 +151,8 @@ impl Recipe {
         timeout: Duration,
     ) -> Result<Option<String>, ping::PingError> {
         match self.kind {
-            ImageKind::Postgres | ImageKind::Cockroach => ping::postgres(addr, timeout).await.map(Some),
+            ImageKind::Postgres => ping::postgres(addr, timeout).await.map(Some),
+            ImageKind::Cockroach => ping::cockroach(addr, timeout).await.map(Some),
             ImageKind::Redis => ping::redis(addr, timeout).await.map(Some),
             ImageKind::Kafka | ImageKind::Redpanda => ping::kafka(addr, timeout).await.map(|()| None),
         }
@@ -141,6 +196,41 @@ mod tests {
         -Xms64m -Xmx256m
         ");
         assert_eq!(recipe.environment["KAFKA_GROUP_MIN_SESSION_TIMEOUT_MS"], "500");
+    }
+
+    #[test]
+    fn cockroach_and_redpanda_are_started_as_their_documentation_says() {
+        let advertised = BTreeMap::from([
+            (None, SocketAddr::from(([127, 0, 0, 1], 1))),
+            (Some(Role::Relay), SocketAddr::from(([127, 0, 0, 1], 2))),
+        ]);
+        let redpanda = Recipe::redpanda(&advertised);
+        let commands = [Recipe::cockroach().command.join("\n"), redpanda.command.join("\n")];
+        insta::assert_snapshot!(commands.join("\n\n"), @"
+        start-single-node
+        --insecure
+        --store=/cockroach/cockroach-data
+        --cache=128MiB
+        --max-sql-memory=256MiB
+
+        redpanda
+        start
+        --smp=1
+        --memory=1G
+        --reserve-memory=0M
+        --overprovisioned
+        --node-id=0
+        --check=false
+        --kafka-addr=servers://0.0.0.0:29092,harness://0.0.0.0:19090,relay://0.0.0.0:19091
+        --advertise-kafka-addr=servers://redpanda:29092,harness://127.0.0.1:1,relay://127.0.0.1:2
+        --set
+        redpanda.auto_create_topics_enabled=false
+        --set
+        redpanda.group_initial_rebalance_delay=0
+        --set
+        redpanda.enable_transactions=true
+        ");
+        assert!(!commands[1].contains("dev-container"));
     }
 
     #[test]

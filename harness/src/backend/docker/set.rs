@@ -24,25 +24,25 @@ pub struct ContainerSet {
 
 impl ContainerSet {
     /// Sweeps what dead owners left, then starts these servers side by side and waits until each answers in its
-    /// own protocol. A Kafka of such a set serves nobody but itself.
+    /// own protocol. A broker sends its clients to the proxies that are `advertised`.
     ///
     /// # Errors
     /// Which image is missing or does not start, and what to do about it.
     pub async fn start(
         kinds: &[ImageKind],
+        advertised: &Advertised,
         engine: &Engine,
         images: &Images,
         root: &Path,
     ) -> Result<ContainerSet, HarnessError> {
         let recipe = |kind: &ImageKind| match kind {
-            ImageKind::Postgres => Ok(Recipe::postgres()),
-            ImageKind::Redis => Ok(Recipe::redis()),
-            ImageKind::Kafka => Ok(Recipe::kafka(&Advertised::new())),
-            ImageKind::Cockroach | ImageKind::Redpanda => {
-                Err(HarnessError::failed(format!("the docker backend does not run {kind} yet")))
-            }
+            ImageKind::Postgres => Recipe::postgres(),
+            ImageKind::Redis => Recipe::redis(),
+            ImageKind::Kafka => Recipe::kafka(advertised),
+            ImageKind::Cockroach => Recipe::cockroach(),
+            ImageKind::Redpanda => Recipe::redpanda(advertised),
         };
-        let recipes = kinds.iter().map(recipe).collect::<Result<_, _>>()?;
+        let recipes = kinds.iter().map(recipe).collect();
         ContainerSet::of(recipes, engine, images, root).await
     }
 
