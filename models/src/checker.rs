@@ -26,6 +26,7 @@ use crate::foreign::{Form, OpHistory};
 use crate::isolation::{self, Inference, Judgement, Level, Order, ShapeError};
 use crate::object::{self, Object};
 use crate::verdict::Verdict;
+use crate::weak::{self, WeakLevel};
 
 /// A checker of histories of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -34,6 +35,12 @@ pub enum Checker {
     ListAppend,
     /// Transactions that write registers.
     RwRegister,
+    /// Registers whose transactions read what is committed.
+    ReadCommitted,
+    /// Registers whose transactions are seen whole.
+    ReadAtomic,
+    /// Registers whose transactions are seen after what came before them.
+    Causal,
     /// A linearizable register, or one for each key.
     Register,
     /// A linearizable counter.
@@ -60,9 +67,12 @@ pub enum Checker {
     LongFork,
 }
 
-const NAMES: [(&str, Checker); 14] = [
+const NAMES: [(&str, Checker); 17] = [
     ("list-append", Checker::ListAppend),
     ("rw-register", Checker::RwRegister),
+    ("read-committed", Checker::ReadCommitted),
+    ("read-atomic", Checker::ReadAtomic),
+    ("causal", Checker::Causal),
     ("register", Checker::Register),
     ("linearizable-counter", Checker::LinearizableCounter),
     ("mutex", Checker::Mutex),
@@ -234,6 +244,9 @@ pub fn check(
         Checker::RwRegister => {
             of_isolation(history, options, isolation::rw_register(history, &isolation, go_on)?)
         }
+        Checker::ReadCommitted => of_weak(history, WeakLevel::ReadCommitted, go_on)?,
+        Checker::ReadAtomic => of_weak(history, WeakLevel::ReadAtomic, go_on)?,
+        Checker::Causal => of_weak(history, WeakLevel::Causal, go_on)?,
         Checker::Register => of_object(history, options, Object::Register, go_on)?,
         Checker::LinearizableCounter => of_object(history, options, Object::Counter, go_on)?,
         Checker::Mutex => of_object(history, options, Object::Mutex, go_on)?,
@@ -295,6 +308,49 @@ fn of_isolation(history: &OpHistory, options: &Options, judgement: Judgement) ->
             Order::Commit { calls } => json!({"kind": "commit", "calls": calls}),
         }),
     }
+}
+
+fn of_weak(
+    history: &OpHistory,
+    level: WeakLevel,
+    go_on: &mut dyn FnMut() -> bool,
+) -> Result<Check, ShapeError> {
+    let found = weak::weak(history, level, go_on)?;
+    let reads = found.reads.iter().map(|read| Seen {
+        kind: read.kind,
+        count: read.count,
+        witness: json!(read.witness),
+        text: read.witness.text.clone(),
+    });
+    let mut anomalies: Vec<Seen> = reads.collect();
+    let (mut verdict, mut reason) = (found.verdict, found.reason);
+    for circle in &found.circle {
+        if let Err(error) = weak::verify_circle(history, level, circle) {
+            reason = unproved("witness", &error);
+            continue;
+        }
+        let kind = match level {
+            WeakLevel::ReadCommitted => "read-committed-cycle",
+            WeakLevel::ReadAtomic => "read-atomic-cycle",
+            WeakLevel::Causal => "causal-cycle",
+        };
+        anomalies.push(Seen { kind, count: 1, witness: json!(circle), text: circle.text.clone() });
+    }
+    if verdict == Verdict::Violated && anomalies.is_empty() {
+        verdict = Verdict::Unknown;
+    }
+    Ok(Check {
+        checker: "",
+        level: Some(level.name()),
+        verdict,
+        not: if verdict == Verdict::Violated { vec![level.name()] } else { Vec::new() },
+        anomalies,
+        also_seen: Vec::new(),
+        also_not: Vec::new(),
+        reason: reason.filter(|_| verdict != Verdict::Violated),
+        exercised: found.exercised,
+        certificate: found.order.map(|calls| json!({"kind": "commit", "calls": calls})),
+    })
 }
 
 fn of_object(

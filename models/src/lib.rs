@@ -21,3 +21,4 @@ pub mod property;
 pub mod story;
 pub mod verdict;
 pub mod verify;
+pub mod weak;

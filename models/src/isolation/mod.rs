@@ -43,6 +43,7 @@ mod register_order;
 mod replay;
 mod rw_register;
 mod search;
+mod sources;
 mod txns;
 mod versions;
 mod witness;
@@ -53,6 +54,8 @@ pub use order::Order;
 pub use proof::verify_witness;
 pub use register_order::Inference;
 pub use replay::verify_order;
+pub use sources::ReadAnomaly;
+pub(crate) use sources::Sources;
 pub use txns::ShapeError;
 pub use witness::{Step, Why, Witness};
 

@@ -19,6 +19,8 @@ pub(super) struct Registers {
     pub(super) reads: Vec<(u32, Word, u32)>,
     /// Key, version and transaction of each write that its transaction did not overwrite itself.
     pub(super) writes: Vec<(u32, Word, u32)>,
+    /// Key, value and transaction of each read that contradicts what its transaction had written itself.
+    pub(super) contradictions: Vec<(u32, Word, u32)>,
 }
 
 impl Registers {
@@ -27,6 +29,7 @@ impl Registers {
             committed: txns.txns.iter().map(|txn| txn.outcome == Outcome::Ok).collect(),
             reads: Vec::new(),
             writes: Vec::new(),
+            contradictions: Vec::new(),
         };
         let finals = final_writes(txns);
         registers.judge_reads(txns, &finals, findings);
@@ -51,6 +54,9 @@ impl Registers {
                 Act::Read(value) => {
                     known[mop.key as usize] = (mop.txn, value, is_known && wrote);
                     if is_known && before != value {
+                        if wrote {
+                            self.contradictions.push((mop.key, value, mop.txn));
+                        }
                         let anomaly = Anomaly::Internal;
                         findings.add(anomaly, || direct(txns, anomaly, &[mop.txn], mop.key, Some(value)));
                     }
