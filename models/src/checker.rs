@@ -324,11 +324,11 @@ fn of_weak(
     });
     let mut anomalies: Vec<Seen> = reads.collect();
     let (mut verdict, mut reason) = (found.verdict, found.reason);
-    for circle in &found.circle {
-        if let Err(error) = weak::verify_circle(history, level, circle) {
-            reason = unproved("witness", &error);
-            continue;
-        }
+    let proved = found.circle.as_ref().map(|circle| (circle, weak::verify_circle(history, level, circle)));
+    if let Some((_, Err(error))) = &proved {
+        reason = unproved("witness", error);
+    }
+    if let Some((circle, Ok(()))) = proved {
         let kind = match level {
             WeakLevel::ReadCommitted => "read-committed-cycle",
             WeakLevel::ReadAtomic => "read-atomic-cycle",

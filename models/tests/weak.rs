@@ -66,7 +66,7 @@ fn textbook_histories() {
         (
             "two sessions see two writes in opposite orders",
             "w(1,1,0,0) w(1,2,1,1) r(1,1,2,2) r(1,2,2,3) r(1,2,3,4) r(1,1,3,5)",
-            vec!["read-committed"],
+            vec!["read-committed", "read-atomic"],
         ),
         ("reads from each other", "r(1,1,0,0) w(2,1,0,0) r(2,1,1,1) w(1,1,1,1)", vec![]),
         ("from nowhere", "r(1,7,0,0)", vec![]),
