@@ -103,3 +103,89 @@ fn complaint_of(local: &Doctor) -> Option<String> {
     }
     (!wrong.is_empty()).then(|| wrong.join("\n"))
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use crosscheck_harness::backend::docker::{EngineState, ImageKind, Images};
+    use crosscheck_harness::backend::local::{Diagnosis, Program, Source};
+
+    use super::*;
+
+    fn local(state: impl Fn(Program) -> Finding) -> Doctor {
+        let of = |program: Program| Diagnosis {
+            program,
+            optional: program.is_optional(),
+            finding: state(program),
+        };
+        let programs: Vec<Diagnosis> = Program::ALL.map(of).into();
+        let is_found = |line: &Diagnosis| matches!(line.finding, Finding::Found { .. });
+        Doctor { ready: programs.iter().all(is_found), programs }
+    }
+
+    fn all_there() -> Doctor {
+        local(|program| Finding::Found {
+            at: PathBuf::from("/usr/bin").join(program.name()),
+            version: "1.0".to_owned(),
+            source: Source::Path,
+        })
+    }
+
+    fn nothing_there() -> Doctor {
+        local(|_| Finding::Missing { tried: vec!["PATH".to_owned()], advice: "get it".to_owned() })
+    }
+
+    fn docker(is_there: bool) -> docker::Doctor {
+        let images = Images::from(&|_: &str| None);
+        if is_there {
+            let engine =
+                EngineState::Here { at: "unix:///docker.sock".to_owned(), version: "1.0".to_owned() };
+            let found = ImageKind::ALL.map(|kind| (kind, images.candidates(kind).first().cloned()));
+            return docker::Doctor::of(engine, &images, &found);
+        }
+        docker::Doctor::of(EngineState::NoSocket { tried: vec!["/docker.sock".to_owned()] }, &images, &[])
+    }
+
+    #[test]
+    fn one_backend_with_real_servers_is_enough() {
+        assert_eq!(complaint(&all_there(), &docker(true)), None);
+        assert_eq!(complaint(&all_there(), &docker(false)), None);
+        assert_eq!(complaint(&nothing_there(), &docker(true)), None);
+        insta::assert_snapshot!(complaint(&nothing_there(), &docker(false)).unwrap_or_default(), @"
+        postgres, redis, kafka, java are missing: `scripts/servers.sh` installs what the local backend needs on Debian
+        there is no socket of a Docker engine: looked at /docker.sock; run scripts/docker.sh (Debian), start Docker, or set DOCKER_HOST
+        ");
+    }
+
+    #[test]
+    fn a_variable_that_is_wrong_is_never_passed_over() {
+        let wrong =
+            local(|_| Finding::Wrong { reason: "it is no file".to_owned(), advice: "unset it".to_owned() });
+        assert!(complaint(&wrong, &docker(true)).is_some_and(|why| why.contains("it is no file; unset it")));
+    }
+
+    #[test]
+    fn all_that_is_there_is_said_of_every_backend() {
+        insta::assert_snapshot!(text(&all_there(), &docker(true)), @"
+        docker backend: ready
+        engine     1.0             unix:///docker.sock
+        postgres   postgres:17
+        redis      redis:7.4
+        kafka      apache/kafka:4.1.0
+        cockroach  cockroachdb/cockroach:v24.3.5
+        redpanda   redpandadata/redpanda:v24.3.5
+
+        local backend: ready
+        postgres   1.0        /usr/bin/postgres (PATH)
+        redis      1.0        /usr/bin/redis (PATH)
+        kafka      1.0        /usr/bin/kafka (PATH)
+        java       1.0        /usr/bin/java (PATH)
+        cockroach  1.0        /usr/bin/cockroach (PATH)
+        redpanda   1.0        /usr/bin/redpanda (PATH)
+
+        model backend: ready
+        in process and in virtual time; needs nothing
+        ");
+    }
+}
