@@ -14,6 +14,32 @@ pub(super) enum Notation {
     Json,
 }
 
+/// A field of an operation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Field {
+    Index,
+    Time,
+    Process,
+    Type,
+    F,
+    Value,
+    Other,
+}
+
+impl Field {
+    fn of(name: &[u8]) -> Field {
+        match name.strip_prefix(b":").unwrap_or(name) {
+            b"index" => Field::Index,
+            b"time" => Field::Time,
+            b"process" => Field::Process,
+            b"type" => Field::Type,
+            b"f" => Field::F,
+            b"value" => Field::Value,
+            _ => Field::Other,
+        }
+    }
+}
+
 /// Reads values, one after the other.
 pub(super) struct Reader<'a> {
     pub(super) source: Source<'a>,
@@ -118,39 +144,40 @@ impl<'a> Reader<'a> {
             Some(b'\\') if is_edn => self.character(store),
             Some(b':') if is_edn => {
                 self.source.bump();
-                self.name_token()?;
-                self.intern_token(store, Spelling::Name)
+                self.keyword(store)
             }
             Some(byte) if is_name_byte(byte) => self.symbol(store),
             Some(byte) => Err(self.source.error(format!("a value is expected, not {}", shown(byte)))),
         }
     }
 
-    /// The bytes of the key that was just read, for the names of fields.
-    pub(super) fn field<'t>(
-        &mut self,
-        store: &mut Store,
-        into: &'t mut Vec<u8>,
-    ) -> Result<&'t [u8], ReadError> {
-        into.clear();
-        match self.ahead(store)? {
+    /// Reads the name of a field of an operation.
+    pub(super) fn field(&mut self, store: &mut Store) -> Result<Field, ReadError> {
+        let field = match self.ahead(store)? {
             Some(b':') if self.notation == Notation::Edn => {
                 self.source.bump();
-                self.source.take_while(into, is_name_byte)?;
+                if let Some(name) = self.source.short_name(is_name_byte) {
+                    return Ok(Field::of(name));
+                }
+                self.name_token()?;
+                Field::of(&self.token)
             }
-            Some(b'"') => {
-                self.text_token()?;
-                into.extend_from_slice(self.token.strip_prefix(b":").unwrap_or(&self.token));
-            }
+            Some(b'"') => match self.source.short_text() {
+                Some(name) => Field::of(name),
+                None => {
+                    self.text_token()?;
+                    Field::of(&self.token)
+                }
+            },
             Some(byte) => {
                 return Err(self.source.error(format!("a field's name is expected, not {}", shown(byte))));
             }
             None => return Err(self.source.error("the text ends within an operation")),
-        }
+        };
         if self.notation == Notation::Json {
             self.expect_byte(store, b':')?;
         }
-        Ok(into)
+        Ok(field)
     }
 
     /// Passes what stands between two items; says whether the list ends here.
@@ -296,8 +323,27 @@ impl<'a> Reader<'a> {
     }
 
     fn text(&mut self, store: &mut Store) -> Result<(), ReadError> {
+        if !self.is_muted
+            && let Some(word) =
+                self.source.short_text().and_then(|text| store.intern_ascii(Spelling::Text, text))
+        {
+            store.push(word);
+            return self.bounded(store);
+        }
         self.text_token()?;
         self.intern_token(store, Spelling::Text)
+    }
+
+    fn keyword(&mut self, store: &mut Store) -> Result<(), ReadError> {
+        if !self.is_muted
+            && let Some(word) =
+                self.source.short_name(is_name_byte).and_then(|name| store.intern_ascii(Spelling::Name, name))
+        {
+            store.push(word);
+            return self.bounded(store);
+        }
+        self.name_token()?;
+        self.intern_token(store, Spelling::Name)
     }
 
     fn text_token(&mut self) -> Result<(), ReadError> {

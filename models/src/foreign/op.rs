@@ -2,7 +2,7 @@
 //! one after the other or in one vector.
 
 use super::ReadError;
-use super::form::{Notation, Reader, shown};
+use super::form::{Field, Notation, Reader, shown};
 use super::source::Source;
 use super::value::{Store, Word};
 
@@ -75,7 +75,6 @@ struct OpReader<'a> {
     forms: Reader<'a>,
     store: Store,
     ops: Vec<Op>,
-    field: Vec<u8>,
 }
 
 /// The fields of an operation as they come.
@@ -90,7 +89,7 @@ struct Fields {
 
 impl<'a> OpReader<'a> {
     fn new(forms: Reader<'a>) -> Self {
-        OpReader { forms, store: Store::default(), ops: Vec::new(), field: Vec::new() }
+        OpReader { forms, store: Store::default(), ops: Vec::new() }
     }
 
     fn vector(&mut self, close: u8) -> Result<(), ReadError> {
@@ -134,19 +133,18 @@ impl<'a> OpReader<'a> {
     }
 
     fn field(&mut self, fields: &mut Fields) -> Result<(), ReadError> {
-        let mut name = std::mem::take(&mut self.field);
-        self.forms.field(&mut self.store, &mut name)?;
+        let field = self.forms.field(&mut self.store)?;
         let mark = self.store.mark();
-        match name.as_slice() {
-            b"value" => {
+        match field {
+            Field::Value => {
                 fields.value = Some(mark as u32);
                 self.forms.value(&mut self.store)?;
             }
-            b"index" => fields.index = self.forms.whole(&mut self.store)?,
-            b"time" => fields.time = self.forms.whole(&mut self.store)?,
-            b"process" => fields.process = Some(self.scalar(mark)?),
-            b"f" => fields.f = Some(self.scalar(mark)?),
-            b"type" => {
+            Field::Index => fields.index = self.forms.whole(&mut self.store)?,
+            Field::Time => fields.time = self.forms.whole(&mut self.store)?,
+            Field::Process => fields.process = Some(self.scalar(mark)?),
+            Field::F => fields.f = Some(self.scalar(mark)?),
+            Field::Type => {
                 let word = self.scalar(mark)?;
                 let name = self.store.as_text(word).unwrap_or_default();
                 let kind = OpKind::of(name);
@@ -154,9 +152,8 @@ impl<'a> OpReader<'a> {
                     self.forms.source.error("the type of an operation is invoke, ok, fail or info")
                 })?);
             }
-            _ => self.forms.skip(&mut self.store)?,
+            Field::Other => self.forms.skip(&mut self.store)?,
         }
-        self.field = name;
         Ok(())
     }
 

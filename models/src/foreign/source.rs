@@ -9,6 +9,9 @@ const BUFFER_BYTES: usize = 1 << 18;
 /// A longer name, number or text is refused: nothing in a history is that long, and memory stays bounded.
 const TOKEN_BYTES_MAX: usize = 1 << 20;
 
+/// Most names are shorter.
+const SHORT_BYTES: usize = 24;
+
 /// Reads bytes with one byte of look-ahead.
 pub(super) struct Source<'a> {
     input: &'a mut dyn Read,
@@ -101,6 +104,33 @@ impl<'a> Source<'a> {
             count += 1;
             self.at += length;
         }
+    }
+
+    /// A quoted text that is short, lies within the buffer and has nothing to unescape: passed with its quotes.
+    #[inline]
+    pub(super) fn short_text(&mut self) -> Option<&[u8]> {
+        let inside = self.at + 1;
+        let window = self.buffer.get(inside..self.end.min(inside + SHORT_BYTES))?;
+        let length =
+            window.iter().position(|byte| matches!(byte, b'"' | b'\\' | b'\n') || !byte.is_ascii())?;
+        if window[length] != b'"' {
+            return None;
+        }
+        self.at = inside + length + 1;
+        Some(&self.buffer[inside..inside + length])
+    }
+
+    /// A name that is short and lies within the buffer, with what ends it: the name is passed.
+    #[inline]
+    pub(super) fn short_name(&mut self, is_part: impl Fn(u8) -> bool) -> Option<&[u8]> {
+        let start = self.at;
+        let window = self.buffer.get(start..self.end.min(start + SHORT_BYTES))?;
+        let length = window.iter().position(|byte| !is_part(*byte) || !byte.is_ascii())?;
+        if length == 0 || !window[length].is_ascii() {
+            return None;
+        }
+        self.at = start + length;
+        Some(&self.buffer[start..start + length])
     }
 
     /// Passes what is left of the line, without keeping it.

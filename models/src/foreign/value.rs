@@ -87,6 +87,8 @@ pub struct Store {
     texts: HashMap<Box<str>, u32>,
     names: HashMap<Box<str>, u32>,
     ints: HashMap<i64, u32>,
+    /// The names that were met last, by their lengths and first bytes: most of a history are a handful.
+    recent: [Option<(Spelling, u32)>; 32],
 }
 
 impl Store {
@@ -178,6 +180,23 @@ impl Store {
         map.insert(text.into(), at);
         self.atoms.push(make(text.into()));
         atom(at)
+    }
+
+    /// Interns a text of ASCII. One that was met just before is found without hashing.
+    #[inline]
+    pub(super) fn intern_ascii(&mut self, spelling: Spelling, text: &[u8]) -> Option<Word> {
+        let first = text.first().copied().unwrap_or_default();
+        let slot = (text.len() * 7 + usize::from(first)) % 32;
+        if let Some((of, at)) = self.recent[slot]
+            && of == spelling
+            && let Atom::Text(known) | Atom::Name(known) = &self.atoms[at as usize]
+            && known.as_bytes() == text
+        {
+            return Some(atom(at));
+        }
+        let word = self.intern(spelling, std::str::from_utf8(text).ok()?);
+        self.recent[slot] = Some((spelling, word.payload() as u32));
+        Some(word)
     }
 
     pub(super) fn atom_count(&self) -> usize {
