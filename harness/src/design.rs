@@ -136,6 +136,22 @@ pub struct Layout {
     pub decode: Option<Decode>,
 }
 
+impl Layout {
+    /// The tables that it makes, in order.
+    pub fn tables(&self) -> Vec<String> {
+        let name = |statement: &String| {
+            let mut words = statement.split_whitespace();
+            let is =
+                |word: Option<&str>, known: &str| word.is_some_and(|word| word.eq_ignore_ascii_case(known));
+            let makes = is(words.next(), "create") && is(words.next(), "table");
+            let name = words.find(|word| !["if", "not", "exists"].contains(&word.to_lowercase().as_str()))?;
+            let name = name.split('(').next().unwrap_or(name);
+            (makes && !name.is_empty()).then(|| name.to_owned())
+        };
+        self.ddl.iter().filter_map(name).collect()
+    }
+}
+
 /// Turns a message (key, payload) into an event; none where it carries none.
 pub type Decode = fn(&str, &str) -> Option<crosscheck_models::history::Deliver>;
 

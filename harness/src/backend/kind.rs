@@ -1,6 +1,6 @@
 //! What a fault's id asks a backend to do.
 
-use super::HarnessError;
+use super::{HarnessError, effect};
 use crate::fault;
 use crate::port::System;
 use crate::proxy::NetFault;
@@ -21,6 +21,8 @@ pub(super) enum Kind {
     SyncWait,
     /// The cache is emptied.
     Flush,
+    /// Something else that is done to or by the servers of a system.
+    Effect(System),
 }
 
 impl Kind {
@@ -46,7 +48,21 @@ impl Kind {
             (_, "pause") => Ok(Kind::Pause(system)),
             (System::Db, "sync-wait") => Ok(Kind::SyncWait),
             (System::Cache, "flush") => Ok(Kind::Flush),
+            _ if effect::find(known.id).is_some() => Ok(Kind::Effect(system)),
             _ => Err(unknown()),
+        }
+    }
+
+    /// The system that it is a fault of.
+    pub(super) fn system(self) -> System {
+        match self {
+            Kind::Link(system, _)
+            | Kind::Crash(system)
+            | Kind::Restart(system)
+            | Kind::Pause(system)
+            | Kind::Effect(system) => system,
+            Kind::SyncWait => System::Db,
+            Kind::Flush => System::Cache,
         }
     }
 }

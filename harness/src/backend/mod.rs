@@ -2,6 +2,7 @@
 //! role to them, and the means to disturb both.
 
 pub mod docker;
+mod effect;
 pub mod hosted;
 mod kind;
 pub mod local;

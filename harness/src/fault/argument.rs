@@ -181,6 +181,10 @@ impl<'a> Given<'a> {
         self.text(name).and_then(length_ms).unwrap_or(otherwise)
     }
 
+    pub(crate) fn offset_ms(&self, name: &str, otherwise: i64) -> i64 {
+        self.text(name).and_then(offset_ms).unwrap_or(otherwise)
+    }
+
     pub(crate) fn number(&self, name: &str, otherwise: u64) -> u64 {
         self.text(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
     }

@@ -13,7 +13,7 @@ pub(crate) use self::argument::Given;
 pub use self::argument::{Argument, At};
 pub use self::text::{FaultError, check, parse, split};
 
-use self::FaultClass::{Application, Logical, Network, Process};
+use self::FaultClass::{Application, Logical, Network, Process, Resource};
 
 /// What a fault is a fault of.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, serde::Serialize, serde::Deserialize)]
@@ -25,6 +25,8 @@ pub enum FaultClass {
     Process,
     /// Of one actor of the design; the gate injects it.
     Application,
+    /// Of the machine that a server runs on: it is short of something, or its clock is wrong.
+    Resource,
     /// Nothing fails: a system does something rare that it is allowed to do.
     Logical,
 }
@@ -125,6 +127,8 @@ pub const FAULTS: &[Fault] = &[
         "an actor stands still between two steps, and goes on as if no time had passed"),
     fault("broker-bandwidth", "broker", Network, "#B8E0A0",
         "the link to the broker carries few bytes a second"),
+    fault("broker-cpu", "broker", Resource, "#C9B79C",
+        "the broker is left with a small share of one processor"),
     fault("broker-crash", "broker", Process, "#E9A4A0",
         "the broker is killed without warning, and started again"),
     fault("broker-cut", "broker", Network, "#E9DCA0",
@@ -133,10 +137,18 @@ pub const FAULTS: &[Fault] = &[
         "requests reach the broker and take effect; no reply arrives"),
     fault("broker-cut-requests", "broker", Network, "#E0D088",
         "requests do not reach the broker; replies under way still arrive"),
+    fault("broker-disk-full", "broker", Resource, "#A89888",
+        "the broker runs on a small disk, and somebody else fills it"),
+    fault("broker-duplicate", "broker", Logical, "#B8A0E9",
+        "offsets that a consumer group committed are set back: what it read is delivered again"),
     fault("broker-latency", "broker", Network, "#D1E8A0",
         "each chunk to and from the broker arrives late, in order"),
+    fault("broker-memory", "broker", Resource, "#B0A890",
+        "the broker is left with little more memory than it has"),
     fault("broker-pause", "broker", Process, "#A0B1E9",
         "every process of the broker stands still; connections stay open and nothing answers"),
+    fault("broker-rebalance", "broker", Logical, "#A0D4E9",
+        "another member joins the design's consumer group, takes partitions over, and leaves"),
     fault("broker-refuse", "broker", Network, "#E9CBA0",
         "the broker refuses connections, and existing ones are reset"),
     fault("broker-reset", "broker", Network, "#E9B4A0",
@@ -151,6 +163,8 @@ pub const FAULTS: &[Fault] = &[
         "the end of a connection to the broker is heard of late"),
     fault("cache-bandwidth", "cache", Network, "#B8E0A0",
         "the link to the cache carries few bytes a second"),
+    fault("cache-cpu", "cache", Resource, "#C9B79C",
+        "the cache is left with a small share of one processor"),
     fault("cache-crash", "cache", Process, "#E9A4A0",
         "the cache is killed without warning, and started again"),
     fault("cache-cut", "cache", Network, "#E9DCA0",
@@ -159,10 +173,16 @@ pub const FAULTS: &[Fault] = &[
         "requests reach the cache and take effect; no reply arrives"),
     fault("cache-cut-requests", "cache", Network, "#E0D088",
         "requests do not reach the cache; replies under way still arrive"),
+    fault("cache-evict", "cache", Logical, "#D8A0E9",
+        "the cache is full, and throws out any key for any other"),
+    fault("cache-failover", "cache", Logical, "#E98AB4",
+        "the cache is killed, and a replica that lags takes its place: acknowledged writes are gone"),
     fault("cache-flush", "cache", Logical, "#C8A0E9",
         "the cache drops all that it holds"),
     fault("cache-latency", "cache", Network, "#D1E8A0",
         "each chunk to and from the cache arrives late, in order"),
+    fault("cache-memory", "cache", Resource, "#B0A890",
+        "the cache is left with little more memory than it has"),
     fault("cache-pause", "cache", Process, "#A0B1E9",
         "every process of the cache stands still; connections stay open and nothing answers"),
     fault("cache-refuse", "cache", Network, "#E9CBA0",
@@ -177,8 +197,14 @@ pub const FAULTS: &[Fault] = &[
         "bytes to and from the cache arrive in small pieces"),
     fault("cache-slow-close", "cache", Network, "#C8E0A0",
         "the end of a connection to the cache is heard of late"),
+    fault("db-async-crash", "db", Logical, "#E98A84",
+        "commits of clients are acknowledged before they are on disk, and the database is killed"),
     fault("db-bandwidth", "db", Network, "#B8E0A0",
         "the link to the database carries few bytes a second"),
+    fault("db-clock", "db", Resource, "#A0E0C8",
+        "the database's clock is off (libfaketime); it is restarted for that"),
+    fault("db-cpu", "db", Resource, "#C9B79C",
+        "the database is left with a small share of one processor"),
     fault("db-crash", "db", Process, "#E9A4A0",
         "the database is killed without warning, and started again"),
     fault("db-cut", "db", Network, "#E9DCA0",
@@ -187,8 +213,14 @@ pub const FAULTS: &[Fault] = &[
         "requests reach the database and take effect; no reply arrives"),
     fault("db-cut-requests", "db", Network, "#E0D088",
         "requests do not reach the database; replies under way still arrive"),
+    fault("db-disk-full", "db", Resource, "#A89888",
+        "the database runs on a small disk, and somebody else fills it"),
     fault("db-latency", "db", Network, "#D1E8A0",
         "each chunk to and from the database arrives late, in order"),
+    fault("db-lock", "db", Logical, "#A0C4E9",
+        "somebody holds a table locked, and whoever needs it waits"),
+    fault("db-memory", "db", Resource, "#B0A890",
+        "the database is left with little more memory than it has"),
     fault("db-pause", "db", Process, "#A0B1E9",
         "every process of the database stands still; connections stay open and nothing answers"),
     fault("db-refuse", "db", Network, "#E9CBA0",
@@ -201,10 +233,14 @@ pub const FAULTS: &[Fault] = &[
         "the database is stopped in order, and started again"),
     fault("db-slice", "db", Network, "#A0E8B4",
         "bytes to and from the database arrive in small pieces"),
+    fault("db-slot-drop", "db", Logical, "#E0A0B8",
+        "logical slots of the design are dropped, and made again from where the log is by then"),
     fault("db-slow-close", "db", Network, "#C8E0A0",
         "the end of a connection to the database is heard of late"),
     fault("db-sync-wait", "db", Logical, "#A0E9E3",
         "commits are flushed and wait for a synchronous standby: durable, and not visible yet"),
+    fault("db-terminate", "db", Logical, "#E9A8D0",
+        "the database ends sessions of the design"),
 ];
 
 #[cfg(test)]

@@ -1,15 +1,18 @@
 //! Plays a stress schedule: clients under generated load, and faults in their windows.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::FutureExt as _;
+use futures_util::future::join_all;
 use rand::RngExt;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until, timeout};
 
 use super::client::{Source, work};
-use super::{Inconclusive, Run};
+use super::{Inconclusive, Run, panic};
 use crate::gate::Armed;
 use crate::operation::{Generator, Operation, stream};
 use crate::schedule::{FaultOn, Stress, Window};
@@ -39,12 +42,11 @@ pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(
         };
         clients.spawn(work(run.clone(), slot, slots, source));
     }
-    let mut verdict = Ok(());
-    for (number, window) in stress.faults.iter().enumerate() {
-        sleep_until(start + Duration::from_millis(window.at_ms)).await;
-        let played = play_window(run, window, seed, number, slots).await;
-        verdict = verdict.and(played);
-    }
+    // A nemesis that dies is a fault that did not take.
+    let verdict = match AssertUnwindSafe(play_faults(run, stress, seed, start)).catch_unwind().await {
+        Ok(verdict) => verdict,
+        Err(panic) => Err(Inconclusive(format!("the nemesis died: {}", panic::text(&*panic)))),
+    };
     // Load goes on until the last fault is healed, however long that took.
     sleep_until(end).await;
     over.store(true, Ordering::Relaxed);
@@ -53,6 +55,42 @@ pub(crate) async fn play(run: &Arc<Run>, stress: &Stress, seed: u64) -> Result<(
         return Err(Inconclusive("a client did not finish its last operation".to_owned()));
     }
     verdict
+}
+
+/// Injects and heals every fault in its window. Windows that overlap are played side by side; one that comes after
+/// another waits for its end, however long that took.
+async fn play_faults(run: &Arc<Run>, stress: &Stress, seed: u64, start: Instant) -> Result<(), Inconclusive> {
+    let slots = stress.workload.clients;
+    let mut verdict = Ok(());
+    let mut number = 0;
+    for group in overlapping(&stress.faults) {
+        let windows = group.iter().enumerate().map(|(within, window)| async move {
+            sleep_until(start + Duration::from_millis(window.at_ms)).await;
+            play_window(run, window, seed, number + within, slots).await
+        });
+        for played in join_all(windows).await {
+            verdict = verdict.and(played);
+        }
+        number += group.len();
+    }
+    verdict
+}
+
+/// Windows, which are in the order of their beginnings, in groups: no window overlaps one of another group.
+fn overlapping(windows: &[Window]) -> Vec<&[Window]> {
+    let mut groups = Vec::new();
+    let (mut from, mut end_ms) = (0, 0);
+    for (at, window) in windows.iter().enumerate() {
+        if at > from && window.at_ms >= end_ms {
+            groups.push(&windows[from..at]);
+            from = at;
+        }
+        end_ms = end_ms.max(window.at_ms + window.for_ms);
+    }
+    if from < windows.len() {
+        groups.push(&windows[from..]);
+    }
+    groups
 }
 
 /// Operations at the rate asked for: each is due at a time of its own, whatever became of the one before.
@@ -142,5 +180,26 @@ fn chosen_actor(run: &Run, on: &FaultOn, rng: &mut impl rand::Rng, slots: usize)
             let pick = rng.random_range(0..=services.len());
             services.get(pick).map_or(client, |service| service.name.clone())
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_overlap_are_played_together() {
+        let window = |at_ms, for_ms| Window { at_ms, for_ms, on: FaultOn::new("db-cut", None) };
+        let windows = [
+            window(0, 100),
+            window(100, 300),
+            window(150, 50),
+            window(390, 20),
+            window(420, 1),
+            window(421, 9),
+        ];
+        let sizes: Vec<usize> = overlapping(&windows).iter().map(|group| group.len()).collect();
+        assert_eq!(sizes, [1, 3, 1, 1]);
+        assert!(overlapping(&[]).is_empty());
     }
 }

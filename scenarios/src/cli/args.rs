@@ -46,6 +46,23 @@ pub(crate) struct MatrixArgs {
     pub(crate) output: Output,
 }
 
+/// How faults are laid out in time. The schedule is made before the run, and saved with it.
+#[derive(Debug, Args)]
+pub(crate) struct NemesisArgs {
+    /// From the beginning of one fault to that of the next; less than they last makes them overlap
+    #[arg(long, value_name = "DURATION", default_value = "650ms", value_parser = value::duration)]
+    pub(crate) fault_every: Duration,
+    /// How long a fault lasts at most; it lasts half as long at least
+    #[arg(long, value_name = "DURATION", default_value = "400ms", value_parser = value::duration)]
+    pub(crate) fault_for: Duration,
+    /// How many faults begin together; two of one server as a whole never do
+    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..=64))]
+    pub(crate) faults_together: u32,
+    /// With which chance a fault comes when it is its turn again, in percent; once it comes in any case
+    #[arg(long, value_name = "N", default_value_t = 100, value_parser = clap::value_parser!(u32).range(1..=100))]
+    pub(crate) fault_chance: u32,
+}
+
 /// Runs designs under load, with faults if asked, and judges what they claim
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -55,6 +72,7 @@ Examples:
   crosscheck run 'cache-*' --faults app-crash,cache-reset --claims convergence,monotonic-reads
   crosscheck run outbox-wal-relay --faults 'db-latency(delay=200ms,jitter=50ms)@relay,db-cut@client'
   crosscheck run outbox-wal-relay --faults 'db-cut-replies(at=COMMIT*3)@client'
+  crosscheck run outbox-wal-relay --faults all --faults-together 2 --fault-every 2s --fault-for 1s
 
 Faults:
   A fault is written ID, ID@OF or ID(NAME=VALUE,..)@OF. OF is whose link it is on (client, relay, consumer) or,
@@ -71,6 +89,8 @@ pub(crate) struct RunArgs {
     /// `none`, `all` (those that the design claims to survive), or names with commas between them
     #[arg(long, value_name = "none|all|LIST", default_value = "none", value_parser = value::faults)]
     pub(crate) faults: Faults,
+    #[command(flatten)]
+    pub(crate) nemesis: NemesisArgs,
     /// What all randomness comes from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,

@@ -1,9 +1,10 @@
 //! `crosscheck run`: designs under load, with faults if asked.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use crosscheck_harness::design::Design;
-use crosscheck_harness::plan;
+use crosscheck_harness::plan::{self, Nemesis};
 use crosscheck_harness::schedule::Schedule;
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::document::RunDocument;
@@ -51,8 +52,17 @@ fn schedule(args: &RunArgs, design: &dyn Design) -> Result<Schedule, Stop> {
     let mut workload = design.workload();
     workload.clients = args.clients.map_or(workload.clients, |clients| clients as usize);
     workload.rate = args.rate.or(workload.rate);
-    let time_ms = u64::try_from(args.time.as_millis()).unwrap_or(u64::MAX);
-    Ok(plan::stress(design, workload, &faults, args.seed, time_ms))
+    let ms = |length: Duration| u64::try_from(length.as_millis()).unwrap_or(u64::MAX);
+    let nemesis = Nemesis {
+        every_ms: ms(args.nemesis.fault_every),
+        for_ms: ms(args.nemesis.fault_for),
+        together: args.nemesis.faults_together as usize,
+        percent: args.nemesis.fault_chance,
+    };
+    if nemesis.every_ms < 10 || nemesis.for_ms < 10 {
+        return Err(Stop::usage("--fault-every and --fault-for are 10ms or more"));
+    }
+    Ok(plan::stress_with(design, workload, &faults, args.seed, ms(args.time), nemesis))
 }
 
 /// The exit that the verdicts of runs make together.

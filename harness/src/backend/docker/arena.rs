@@ -128,7 +128,8 @@ impl Backend for DockerBackend {
     }
 
     async fn open(&self, needs: Needs, layout: &Layout, tag: &str) -> Result<Arena, HarnessError> {
-        hosted::open(&self.hosted, needs, layout, tag).await
+        let servers = hosted::HostedServers(self.hosted.clone());
+        hosted::open(&self.hosted, Arc::new(servers), needs, layout, tag).await
     }
 
     fn quiet_ms(&self) -> u64 {

@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::Hosted;
 use super::injector::ServerInjector;
 use super::lock_waits::PostgresLockWaits;
+use crate::backend::effect::{Servers, Site};
 use crate::backend::{Arena, Closer, HarnessError};
 use crate::context::{Addresses, DatabaseAddress, Links};
 use crate::design::{Layout, Needs, Role};
@@ -34,8 +35,9 @@ pub(crate) async fn make_roles(hosted: &Hosted) -> Result<(), HarnessError> {
 }
 
 /// Makes what one run uses.
-pub(crate) async fn open(
+pub(in crate::backend) async fn open(
     hosted: &Arc<Hosted>,
+    servers: Arc<dyn Servers>,
     needs: Needs,
     layout: &Layout,
     tag: &str,
@@ -55,7 +57,27 @@ pub(crate) async fn open(
         }
     }
     let links_of = |role: Role| only(needs, links_of(hosted, role, &database, &prefix));
-    let injector = Arc::new(ServerInjector::new(hosted.clone(), admin.clone()));
+    let as_client = hosted.direct(System::Db).map(|addr| {
+        PostgresDatabase::new(PostgresAddress {
+            addr,
+            user: Role::Client.id().to_owned(),
+            database: database.clone(),
+            application_name: "crosscheck".to_owned(),
+        })
+    });
+    let of_run = direct_database(hosted, &database).map(|at| (at, database.clone()));
+    let site = Site {
+        admin: admin.clone(),
+        database: of_run.filter(|_| needs.db),
+        as_client: as_client.filter(|_| needs.db),
+        tables: layout.tables(),
+        cache: hosted.direct(System::Cache).filter(|_| needs.cache),
+        broker: hosted.direct(System::Broker).filter(|_| needs.broker),
+        prefix: prefix.clone(),
+        topics: topics.clone(),
+        servers,
+    };
+    let injector = Arc::new(ServerInjector::new(hosted.clone(), site));
     Ok(Arena {
         links: Role::ALL.into_iter().map(|role| (role, links_of(role))).collect(),
         direct: only(needs, direct_links(hosted, &database, &prefix)),

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::{Hosted, HostedServer};
+use crate::backend::effect::{Effects, Site};
 use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
 use crate::design::Role;
@@ -27,13 +28,15 @@ const BACK_TRIES: usize = 10;
 pub(super) struct ServerInjector {
     hosted: Arc<Hosted>,
     admin: Option<PostgresDatabase>,
+    effects: Effects,
     /// What the proxies had counted when a fault of theirs began.
     before: Mutex<BTreeMap<(FaultOn, String), ProxyStats>>,
 }
 
 impl ServerInjector {
-    pub(super) fn new(hosted: Arc<Hosted>, admin: Option<PostgresDatabase>) -> Self {
-        ServerInjector { hosted, admin, before: Mutex::default() }
+    pub(super) fn new(hosted: Arc<Hosted>, site: Site) -> Self {
+        let (admin, effects) = (site.admin.clone(), Effects::new(site));
+        ServerInjector { hosted, admin, effects, before: Mutex::default() }
     }
 
     fn server(&self, system: System) -> Result<&dyn HostedServer, HarnessError> {
@@ -137,15 +140,15 @@ impl Injector for ServerInjector {
             }
             Kind::SyncWait => self.server(System::Db).map(drop),
             Kind::Flush => self.server(System::Cache).map(drop),
+            Kind::Effect(_) => self.effects.can(on),
         }
     }
 
     async fn sight(&self, on: &FaultOn, at: &At, patience: Duration) -> Result<(), HarnessError> {
-        let (system, fault) = match Kind::of(on, self.hosted.backend())? {
+        let kind = Kind::of(on, self.hosted.backend())?;
+        let (system, fault) = match kind {
             Kind::Link(system, fault) => (system, Some(fault)),
-            Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => (system, None),
-            Kind::SyncWait => (System::Db, None),
-            Kind::Flush => (System::Cache, None),
+            _ => (kind.system(), None),
         };
         let links = self.links(system, on)?;
         let sighting = Arc::new(Sighting::new(&at.begins, at.nth));
@@ -179,11 +182,16 @@ impl Injector for ServerInjector {
                 connection.command(&["FLUSHALL"]).await?;
                 Ok(())
             }
+            Kind::Effect(_) => self.effects.begin(on).await,
         }
     }
 
     fn has_hit(&self, on: &FaultOn) -> bool {
-        let Ok(Kind::Link(system, _)) = Kind::of(on, self.hosted.backend()) else { return true };
+        let system = match Kind::of(on, self.hosted.backend()) {
+            Ok(Kind::Link(system, _)) => system,
+            Ok(Kind::Effect(_)) => return self.effects.has_hit(on),
+            _ => return true,
+        };
         let before = self.before.lock().expect("no code panics while it holds the counters");
         self.links(system, on).is_ok_and(|links| {
             links.iter().any(|proxy| {
@@ -209,6 +217,7 @@ impl Injector for ServerInjector {
                 Ok(Hits { count: 1, detail: "commits waited for a standby that is not there".to_owned() })
             }
             Kind::Flush => Ok(Hits { count: 1, detail: "the cache was emptied".to_owned() }),
+            Kind::Effect(_) => self.effects.heal(on).await,
         }
     }
 }

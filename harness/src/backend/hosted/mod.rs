@@ -5,6 +5,7 @@ mod arena;
 mod cases;
 mod injector;
 mod lock_waits;
+mod servers;
 pub(crate) mod settings;
 
 use std::collections::BTreeMap;
@@ -20,9 +21,11 @@ use crate::design::{Needs, Role};
 use crate::port::System;
 use crate::proxy::{Protocol, Proxy};
 
-pub(crate) use arena::{make_roles, open};
+pub(crate) use arena::make_roles;
+pub(in crate::backend) use arena::open;
 pub use cases::ServerCases;
 pub(crate) use cases::system_of;
+pub(in crate::backend) use servers::HostedServers;
 
 /// A server as faults and links see it.
 #[async_trait]

@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use super::servers::LocalServers;
 use super::{Finding, KafkaListener, Programs, Server, ServerKind, ServerSet, StartError};
 use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
@@ -22,6 +23,7 @@ const QUIET_MS: u64 = 300;
 #[derive(Debug)]
 pub struct LocalBackend {
     hosted: Arc<Hosted>,
+    set: Arc<ServerSet>,
 }
 
 impl LocalBackend {
@@ -32,9 +34,9 @@ impl LocalBackend {
     pub async fn start(needs: Needs, programs: &Programs, root: &Path) -> Result<LocalBackend, HarnessError> {
         let systems = hosted::wanted(needs);
         let proxies = hosted::bind_links(&systems).await?;
-        let hosted = start(&systems, proxies, programs, root).await?;
+        let (hosted, set) = start(&systems, proxies, programs, root).await?;
         hosted::make_roles(&hosted).await?;
-        Ok(LocalBackend { hosted: Arc::new(hosted) })
+        Ok(LocalBackend { hosted: Arc::new(hosted), set })
     }
 
     /// Whether these servers are enough for a design with such needs.
@@ -53,7 +55,8 @@ pub async fn start_cases(
     root: &Path,
 ) -> Result<ServerCases, HarnessError> {
     let systems: Vec<System> = languages.iter().map(|language| hosted::system_of(*language)).collect();
-    Ok(ServerCases::new(start(&systems, Proxies::new(), programs, root).await?))
+    let (hosted, _set) = start(&systems, Proxies::new(), programs, root).await?;
+    Ok(ServerCases::new(hosted))
 }
 
 async fn start(
@@ -61,7 +64,7 @@ async fn start(
     proxies: Proxies,
     programs: &Programs,
     root: &Path,
-) -> Result<Hosted, HarnessError> {
+) -> Result<(Hosted, Arc<ServerSet>), HarnessError> {
     let listeners: Vec<KafkaListener> = proxies
         .iter()
         .filter(|((system, _), _)| *system == System::Broker)
@@ -79,7 +82,7 @@ async fn start(
             servers.insert(*system, Box::new(one));
         }
     }
-    Ok(Hosted::new("local", servers, proxies, BTreeMap::new()))
+    Ok((Hosted::new("local", servers, proxies, BTreeMap::new()), set))
 }
 
 fn kind_of(system: System) -> Option<ServerKind> {
@@ -163,7 +166,8 @@ impl Backend for LocalBackend {
     }
 
     async fn open(&self, needs: Needs, layout: &Layout, tag: &str) -> Result<Arena, HarnessError> {
-        hosted::open(&self.hosted, needs, layout, tag).await
+        let servers = LocalServers { set: self.set.clone(), hosted: self.hosted.clone() };
+        hosted::open(&self.hosted, Arc::new(servers), needs, layout, tag).await
     }
 
     fn quiet_ms(&self) -> u64 {

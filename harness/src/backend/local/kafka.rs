@@ -95,6 +95,7 @@ impl Kafka {
             dir: dir.to_owned(),
             log: log.to_owned(),
             run_as: None,
+            environment: Vec::new(),
             graceful: Signal::TERM,
         })
     }
@@ -161,7 +162,7 @@ fn properties(storage: &Path, ports: &Ports) -> String {
     )
 }
 
-fn storage_dir(dir: &Path) -> PathBuf {
+pub(crate) fn storage_dir(dir: &Path) -> PathBuf {
     dir.join("storage")
 }
 

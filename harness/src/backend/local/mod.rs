@@ -15,8 +15,10 @@ mod procfs;
 mod programs;
 mod redis;
 mod server;
+mod servers;
 mod set;
 mod set_dir;
+mod small_disk;
 mod template;
 
 pub use arena::{LocalBackend, start_cases};

@@ -92,6 +92,7 @@ pub(crate) fn launch(bin: &Path, dir: &Path, log: &Path, port: u16) -> io::Resul
         dir: dir.to_owned(),
         log: log.to_owned(),
         run_as: run_as()?,
+        environment: Vec::new(),
         // "Fast" shutdown: open transactions are aborted rather than waited for.
         graceful: Signal::INT,
     })
@@ -113,6 +114,6 @@ fn is_unattached(id: &str) -> bool {
     rows.any(|row| row.get(1) == Some(&id) && row.get(6) == Some(&"0"))
 }
 
-fn data_dir(dir: &Path) -> PathBuf {
+pub(crate) fn data_dir(dir: &Path) -> PathBuf {
     dir.join("data")
 }

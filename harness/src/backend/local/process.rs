@@ -42,6 +42,8 @@ pub(crate) struct Launch {
     pub(crate) dir: PathBuf,
     pub(crate) log: PathBuf,
     pub(crate) run_as: Option<RunAs>,
+    /// More environment variables.
+    pub(crate) environment: Vec<(OsString, OsString)>,
     /// The signal that asks it to end in good order.
     pub(crate) graceful: Signal,
 }
@@ -72,6 +74,7 @@ impl ServerProcess {
         let log = File::options().create(true).append(true).open(&launch.log)?;
         let mut command = Command::new(&launch.program);
         command.args(&launch.args).current_dir(&launch.dir).env("LC_ALL", "C").process_group(0);
+        command.envs(launch.environment.iter().cloned());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         if let Some(RunAs { uid, gid }) = launch.run_as {
             command.uid(uid).gid(gid);
@@ -233,6 +236,7 @@ mod tests {
             dir: dir.to_owned(),
             log: dir.join("log"),
             run_as: None,
+            environment: Vec::new(),
             graceful: Signal::TERM,
         };
         let server = ServerProcess::spawn(&launch).expect("a shell starts");

@@ -33,6 +33,7 @@ fn launch(program: &Path, dir: &Path, log: &Path, port: u16, role: [&str; 8]) ->
         dir: dir.to_owned(),
         log: log.to_owned(),
         run_as: None,
+        environment: Vec::new(),
         graceful: Signal::TERM,
     }
 }

@@ -1,6 +1,7 @@
 //! One server of a set: its address, and what can be done to its process.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -11,8 +12,9 @@ use std::time::{Duration, Instant};
 use serde::{Deserialize, Serialize};
 
 use super::error::{ServerError, StartError, log_len};
-use super::process::{Launch, ServerProcess};
+use super::process::{Launch, RunAs, ServerProcess};
 use super::set_dir::{self, SetDir};
+use super::{kafka, postgres};
 use crate::system::ping::{self, PingError};
 
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +28,8 @@ pub enum ServerKind {
     Postgres,
     /// Redis that may forget.
     RedisCache,
+    /// Redis that may forget, and follows the other one.
+    RedisReplica,
     /// Redis that must not.
     RedisQueue,
     /// Kafka, one KRaft node.
@@ -38,6 +42,7 @@ impl ServerKind {
         match self {
             Self::Postgres => "postgres",
             Self::RedisCache => "redis-cache",
+            Self::RedisReplica => "redis-replica",
             Self::RedisQueue => "redis-queue",
             Self::Kafka => "kafka",
         }
@@ -45,7 +50,9 @@ impl ServerKind {
 
     fn ready_bound(self) -> Duration {
         match self {
-            Self::Postgres | Self::RedisCache | Self::RedisQueue => Duration::from_secs(30),
+            Self::Postgres | Self::RedisCache | Self::RedisReplica | Self::RedisQueue => {
+                Duration::from_secs(30)
+            }
             Self::Kafka => Duration::from_secs(60),
         }
     }
@@ -182,10 +189,38 @@ impl Server {
 
     /// Starts it again on the same port and the same data, if it is down, and waits until it answers.
     pub async fn start(&self) -> Result<(), StartError> {
+        self.start_with(Vec::new()).await
+    }
+
+    /// Like [`Server::start`], with more environment variables.
+    pub(crate) async fn start_with(&self, environment: Vec<(OsString, OsString)>) -> Result<(), StartError> {
         let log_from = log_len(&self.0.launch.log);
         let server = self.clone();
-        blocking(move || server.spawn_again()).await?;
+        blocking(move || server.spawn_again(environment)).await?;
         self.wait_ready(log_from).await.map(drop)
+    }
+
+    /// The ids of its processes.
+    pub(crate) fn processes(&self) -> Vec<i32> {
+        match &*self.state() {
+            State::Up(process) => process.members().iter().map(|member| member.pid).collect(),
+            State::Down | State::Gone => Vec::new(),
+        }
+    }
+
+    /// Where its data are, if it keeps any.
+    pub(crate) fn data_dir(&self) -> Option<PathBuf> {
+        let dir = &self.0.launch.dir;
+        match self.0.kind {
+            ServerKind::Postgres => Some(postgres::data_dir(dir)),
+            ServerKind::Kafka => Some(kafka::storage_dir(dir)),
+            ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => None,
+        }
+    }
+
+    /// The user that it runs under, where that is not our own.
+    pub(crate) fn run_as(&self) -> Option<RunAs> {
+        self.0.launch.run_as
     }
 
     /// Kills it if it runs, then starts it.
@@ -204,7 +239,7 @@ impl Server {
         *self.state() = State::Gone;
     }
 
-    fn spawn_again(&self) -> Result<(), StartError> {
+    fn spawn_again(&self, environment: Vec<(OsString, OsString)>) -> Result<(), StartError> {
         let kind = self.0.kind;
         let mut state = self.state();
         match &mut *state {
@@ -218,7 +253,8 @@ impl Server {
         }
         // Drops, and so reaps, what ended on its own.
         *state = State::Down;
-        *state = State::Up(set_dir::spawn(kind, &self.0.launch)?);
+        let launch = Launch { environment, ..self.0.launch.clone() };
+        *state = State::Up(set_dir::spawn(kind, &launch)?);
         Ok(())
     }
 
@@ -309,7 +345,9 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 async fn answer(kind: ServerKind, addr: SocketAddr, timeout: Duration) -> Result<Option<String>, PingError> {
     match kind {
         ServerKind::Postgres => ping::postgres(addr, timeout).await.map(Some),
-        ServerKind::RedisCache | ServerKind::RedisQueue => ping::redis(addr, timeout).await.map(Some),
+        ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => {
+            ping::redis(addr, timeout).await.map(Some)
+        }
         ServerKind::Kafka => ping::kafka(addr, timeout).await.map(|()| None),
     }
 }

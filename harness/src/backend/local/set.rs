@@ -6,8 +6,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use futures_util::future::try_join_all;
+use tokio::sync::Mutex;
 
-use super::error::StartError;
+use super::error::{ServerError, StartError};
 use super::kafka::{self, Kafka, Ports};
 use super::process::Launch;
 use super::programs::{Program, Programs};
@@ -30,6 +31,9 @@ pub struct KafkaListener {
 #[derive(Debug)]
 pub struct ServerSet {
     servers: BTreeMap<ServerKind, Server>,
+    /// A second cache, once one was asked for.
+    replica: Mutex<Option<Server>>,
+    redis: Option<Recipe>,
     // After the servers, so that the directory outlives them.
     dir: Arc<SetDir>,
 }
@@ -47,13 +51,39 @@ impl ServerSet {
         let cache = programs.cache().map_or_else(|| root.join("cache"), Path::to_owned);
         let recipes: Vec<Recipe> =
             wants.iter().map(|kind| Recipe::new(*kind, programs, listeners)).collect::<Result<_, _>>()?;
+        let redis = programs.need(Program::Redis).ok().map(|(program, version)| Recipe::RedisReplica {
+            program: program.to_owned(),
+            version: version.to_owned(),
+        });
         let own_root = root.to_owned();
         let doing = format!("make a directory for the servers in {}", root.display());
         let dir = blocking(move || SetDir::create(&own_root)).await.map_err(StartError::preparing(doing))?;
         let dir = Arc::new(dir);
         let started = recipes.into_iter().map(|recipe| start_one(recipe, cache.clone(), Arc::clone(&dir)));
         let servers = try_join_all(started).await?;
-        Ok(Self { servers: servers.into_iter().map(|server| (server.kind(), server)).collect(), dir })
+        let servers = servers.into_iter().map(|server| (server.kind(), server)).collect();
+        Ok(Self { servers, replica: Mutex::default(), redis, dir })
+    }
+
+    /// Kills the second cache, if there is one.
+    pub(crate) async fn end_replica(&self) -> Result<(), ServerError> {
+        match &*self.replica.lock().await {
+            Some(server) => server.kill().await,
+            None => Ok(()),
+        }
+    }
+
+    /// A second cache that runs and is empty.
+    pub(crate) async fn replica(&self) -> Result<Server, StartError> {
+        let mut replica = self.replica.lock().await;
+        if let Some(server) = &*replica {
+            server.restart().await?;
+            return Ok(server.clone());
+        }
+        let recipe = self.redis.clone().ok_or(StartError::Gone { kind: ServerKind::RedisReplica })?;
+        // It keeps nothing on disk, so it has no template either.
+        let server = start_one(recipe, self.dir().to_owned(), Arc::clone(&self.dir)).await?;
+        Ok(replica.insert(server).clone())
     }
 
     /// A server of the set, if it was wanted.
@@ -95,6 +125,7 @@ impl ServerSet {
 impl Drop for ServerSet {
     fn drop(&mut self) {
         self.servers.values().for_each(Server::retire);
+        self.replica.get_mut().iter().for_each(Server::retire);
     }
 }
 
@@ -103,6 +134,7 @@ impl Drop for ServerSet {
 enum Recipe {
     Postgres { bin: PathBuf, version: String },
     RedisCache { program: PathBuf, version: String },
+    RedisReplica { program: PathBuf, version: String },
     RedisQueue { program: PathBuf, version: String },
     Kafka { kafka: Kafka, listeners: Vec<KafkaListener> },
 }
@@ -118,6 +150,10 @@ impl Recipe {
             ServerKind::RedisCache => {
                 let (program, version) = need(Program::Redis)?;
                 Self::RedisCache { program, version }
+            }
+            ServerKind::RedisReplica => {
+                let (program, version) = need(Program::Redis)?;
+                Self::RedisReplica { program, version }
             }
             ServerKind::RedisQueue => {
                 let (program, version) = need(Program::Redis)?;
@@ -135,6 +171,7 @@ impl Recipe {
         match self {
             Self::Postgres { .. } => ServerKind::Postgres,
             Self::RedisCache { .. } => ServerKind::RedisCache,
+            Self::RedisReplica { .. } => ServerKind::RedisReplica,
             Self::RedisQueue { .. } => ServerKind::RedisQueue,
             Self::Kafka { .. } => ServerKind::Kafka,
         }
@@ -144,6 +181,7 @@ impl Recipe {
         match self {
             Self::Postgres { version, .. }
             | Self::RedisCache { version, .. }
+            | Self::RedisReplica { version, .. }
             | Self::RedisQueue { version, .. } => version,
             Self::Kafka { kafka, .. } => &kafka.version,
         }
@@ -160,7 +198,7 @@ impl Recipe {
                 })
                 .await
             }
-            Self::RedisCache { .. } | Self::RedisQueue { .. } => Ok(self),
+            Self::RedisCache { .. } | Self::RedisReplica { .. } | Self::RedisQueue { .. } => Ok(self),
             Self::Kafka { kafka, listeners } => {
                 blocking(move || {
                     let _set = set;
@@ -181,7 +219,7 @@ impl Recipe {
                 let addr = port::free(1)?[0];
                 Ok((alone(addr), postgres::launch(bin, dir, &log, addr.port())?))
             }
-            Self::RedisCache { program, .. } => {
+            Self::RedisCache { program, .. } | Self::RedisReplica { program, .. } => {
                 let addr = port::free(1)?[0];
                 Ok((alone(addr), redis::cache(program, dir, &log, addr.port())))
             }

@@ -15,10 +15,10 @@ use std::time::Duration;
 use rustix::process::getuid;
 
 use super::error::StartError;
-use super::postgres;
 use super::process::{self, Launch, ServerProcess};
 use super::procfs::Identity;
 use super::server::ServerKind;
+use super::{postgres, small_disk};
 
 const OWNER: &str = "owner.json";
 const PREFIX: &str = "set-";
@@ -157,6 +157,7 @@ fn remove(set: &Path) -> io::Result<()> {
     };
     dirs.iter().try_for_each(|dir| process::kill_recorded(dir))?;
     dirs.iter().for_each(|dir| postgres::remove_shared_memory(dir));
+    small_disk::unmount_below(set)?;
     remove_dir(set)
 }
 

@@ -60,6 +60,13 @@ impl Making {
 /// Copies a directory with all that is in it, modes included, and gives the copy to `owner`.
 pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<RunAs>) -> io::Result<()> {
     fs::create_dir(to)?;
+    copy_into(from, to, owner)?;
+    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
+    give(to, owner)
+}
+
+/// Copies what is in a directory into another one that is there.
+pub(crate) fn copy_into(from: &Path, to: &Path, owner: Option<RunAs>) -> io::Result<()> {
     for entry in fs::read_dir(from)? {
         let entry = entry?;
         let (source, target) = (entry.path(), to.join(entry.file_name()));
@@ -74,8 +81,7 @@ pub(crate) fn copy_tree(from: &Path, to: &Path, owner: Option<RunAs>) -> io::Res
             give(&target, owner)?;
         }
     }
-    fs::set_permissions(to, fs::metadata(from)?.permissions())?;
-    give(to, owner)
+    Ok(())
 }
 
 /// Makes `owner` the owner of a file, where that is not us.

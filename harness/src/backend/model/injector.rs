@@ -81,7 +81,12 @@ impl ModelInjector {
 #[async_trait]
 impl Injector for ModelInjector {
     fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
-        let Kind::Link(system, fault) = Kind::of(on, "model")? else { return Ok(()) };
+        let (system, fault) = match Kind::of(on, "model")? {
+            Kind::Link(system, fault) => (system, fault),
+            Kind::Effect(_) => return Err(not_on_the_model(on)),
+            _ if on.with.contains_key("at") => return Err(not_on_the_model(on)),
+            _ => return Ok(()),
+        };
         self.links(system, on.of.as_deref())?;
         let needs_bytes = match fault {
             NetFault::ResetAfter { .. } | NetFault::SlowClose { .. } => true,
@@ -111,6 +116,7 @@ impl Injector for ModelInjector {
             }
             Kind::SyncWait => self.systems.wait_for_standby(true)?,
             Kind::Flush => self.systems.flush()?,
+            Kind::Effect(_) => return Err(not_on_the_model(on)),
         }
         Ok(())
     }
@@ -144,6 +150,7 @@ impl Injector for ModelInjector {
                 one("commits waited for a standby that is not there".to_owned())
             }
             Kind::Flush => one("the cache was emptied".to_owned()),
+            Kind::Effect(_) => return Err(not_on_the_model(on)),
         })
     }
 }

@@ -6,6 +6,7 @@
 
 mod consumer;
 mod failure;
+mod guest;
 mod producer;
 mod topic;
 
@@ -23,6 +24,7 @@ use crate::port::{Broker, Consumer, ConsumerOptions, PortError, Producer, Produc
 use consumer::KafkaConsumer;
 use producer::KafkaProducer;
 
+pub(crate) use guest::{Guest, groups_of};
 pub use topic::{create_topic, delete_topic, read_topic};
 
 /// How long a call of administration, a commit or a question for an offset may take.
