@@ -65,9 +65,11 @@ pub enum Checker {
     Bank,
     /// Reads see writes in one order.
     LongFork,
+    /// A log gives what was sent to it, once and in order.
+    Kafka,
 }
 
-const NAMES: [(&str, Checker); 17] = [
+const NAMES: [(&str, Checker); 18] = [
     ("list-append", Checker::ListAppend),
     ("rw-register", Checker::RwRegister),
     ("read-committed", Checker::ReadCommitted),
@@ -85,6 +87,7 @@ const NAMES: [(&str, Checker); 17] = [
     ("unique-ids", Checker::UniqueIds),
     ("bank", Checker::Bank),
     ("long-fork", Checker::LongFork),
+    ("kafka", Checker::Kafka),
 ];
 
 /// A name that is no checker.
@@ -190,8 +193,11 @@ pub fn applicable(history: &OpHistory) -> Vec<Checker> {
     let reads_list = || reads_form(history, |form| matches!(form, Form::List(_)));
     let reads_map = || reads_form(history, |form| matches!(form, Form::Map(_)));
     let mut found = Vec::new();
-    if has("txn") || names == BTreeSet::from([""]) {
-        found.push(if appends(history) { Checker::ListAppend } else { Checker::RwRegister });
+    let first = first_change(history);
+    if ["send", "poll", "send/poll"].into_iter().any(has) || matches!(first, Some("send" | "poll")) {
+        found.push(Checker::Kafka);
+    } else if has("txn") || names == BTreeSet::from([""]) {
+        found.push(if first == Some("append") { Checker::ListAppend } else { Checker::RwRegister });
     }
     if has("write") || has("w") || has("cas") {
         found.push(Checker::Register);
@@ -220,10 +226,10 @@ fn reads_form(history: &OpHistory, wanted: impl Fn(Form<'_>) -> bool) -> bool {
     reads.map(|call| history.value_of(call)).any(|value| wanted(value.form()))
 }
 
-fn appends(history: &OpHistory) -> bool {
+/// The first micro-operation that is no read.
+fn first_change(history: &OpHistory) -> Option<&str> {
     let mops = history.calls().iter().filter_map(|call| history.value_of(call).items()).flatten();
     mops.filter_map(|mop| mop.items()?.next()?.as_text()).find(|f| !matches!(*f, "r" | "read"))
-        == Some("append")
 }
 
 /// Judges a history. A violation is taken back where the history alone does not show its witness: a bug in
@@ -259,6 +265,7 @@ pub fn check(
         Checker::UniqueIds => collected(collection::Checker::UniqueIds)?,
         Checker::Bank => collected(collection::Checker::Bank(options.bank))?,
         Checker::LongFork => collected(collection::Checker::LongFork)?,
+        Checker::Kafka => collected(collection::Checker::Kafka)?,
     };
     found.checker = checker.name();
     Ok(found)

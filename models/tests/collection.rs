@@ -157,6 +157,114 @@ fn counters_accounts_and_forks_by_hand() {
     }
 }
 
+type LogCase = (String, Verdict, Vec<&'static str>);
+
+/// All three records that every history of a log begins with.
+const ALL: &str = "[:poll {k [[0 1] [2 2] [5 3]]}]";
+
+fn judge_logs(cases: Vec<LogCase>) {
+    let sent = "0 do txn [[:send k [0 1]]]\n0 do txn [[:send k [2 2]] [:send k [5 3]]]";
+    for (lines, verdict, anomalies) in cases {
+        let lines = format!("{sent}\n{lines}");
+        assert_eq!(judged(&lines, Checker::Kafka), (verdict, anomalies), "{lines}");
+    }
+}
+
+#[test]
+fn records_of_logs_by_hand() {
+    use Verdict::{Valid, Violated};
+    let all = ALL;
+    judge_logs(vec![
+        (format!("1 do poll [{all}]"), Valid, vec![]),
+        ("1 do poll [[:poll {k [[0 1] [2 2]]}]]\n1 do poll [[:poll {k [[5 3]]}]]".to_owned(), Valid, vec![]),
+        (
+            format!("1 do poll [{all}]\n2 do poll [[:poll {{k [[2 7]]}}]]"),
+            Violated,
+            vec!["garbage-read", "inconsistent-offsets"],
+        ),
+        (format!("1 do poll [{all}]\n2 do poll [[:poll {{k [[9 3]]}}]]"), Violated, vec!["duplicate"]),
+        (
+            format!(
+                "0 invoke txn [[:send k 9]]\n0 fail txn [[:send k 9]]\n1 do poll [{all}]\n1 do poll [[:poll {{k [[6 9]]}}]]"
+            ),
+            Violated,
+            vec!["G1a"],
+        ),
+        (
+            "1 do poll [[:poll {k [[0 1]]}]]\n2 do poll [[:poll {k [[5 3]]}]]".to_owned(),
+            Violated,
+            vec!["lost-write"],
+        ),
+        ("1 do poll [[:poll {k [[0 1] [2 2]]}]]".to_owned(), Valid, vec!["unseen"]),
+        (
+            format!("2 do poll [{all}]\n1 do poll [[:poll {{k [[0 1] [5 3]]}}]]"),
+            Violated,
+            vec!["int-poll-skip"],
+        ),
+    ]);
+}
+
+#[test]
+fn consumers_of_logs_by_hand() {
+    use Verdict::{Unknown, Valid, Violated};
+    let all = ALL;
+    judge_logs(vec![
+        (
+            format!("2 do poll [{all}]\n1 do poll [[:poll {{k [[2 2] [0 1]]}}]]"),
+            Violated,
+            vec!["int-nonmonotonic-poll"],
+        ),
+        (
+            format!(
+                "2 do poll [{all}]\n1 do poll [[:poll {{k [[0 1]]}}]]\n1 do poll [[:poll {{k [[5 3]]}}]]"
+            ),
+            Violated,
+            vec!["poll-skip"],
+        ),
+        (
+            format!(
+                "2 do poll [{all}]\n1 do poll [[:poll {{k [[2 2]]}}]]\n1 do poll [[:poll {{k [[2 2]]}}]]"
+            ),
+            Violated,
+            vec!["nonmonotonic-poll"],
+        ),
+        (
+            format!(
+                "2 do poll [{all}]\n1 do poll [[:poll {{k [[2 2]]}}]]\n1 do assign [k]\n1 do poll [[:poll {{k [[0 1]]}}]]"
+            ),
+            Valid,
+            vec![],
+        ),
+        (
+            format!(
+                "2 do poll [{all}]\n1 do subscribe [k]\n1 do poll [[:poll {{k [[2 2]]}}]]\n1 do poll [[:poll {{k [[0 1]]}}]]"
+            ),
+            Valid,
+            vec!["nonmonotonic-poll"],
+        ),
+        (
+            format!("3 do txn [[:send k [6 4]] [:poll {{k [[6 4]]}}]]\n1 do poll [{all}]"),
+            Violated,
+            vec!["precommitted-read"],
+        ),
+        (
+            format!(
+                "3 do txn [[:send j [6 4]] [:send j [5 5]]]\n1 do poll [{all} [:poll {{j [[5 5] [6 4]]}}]]"
+            ),
+            Violated,
+            vec!["int-nonmonotonic-send"],
+        ),
+        (
+            format!(
+                "3 do txn [[:send j [6 4]]]\n3 do txn [[:send j [5 5]]]\n1 do poll [{all} [:poll {{j [[5 5] [6 4]]}}]]"
+            ),
+            Violated,
+            vec!["nonmonotonic-send"],
+        ),
+        (String::new(), Unknown, vec!["unseen"]),
+    ]);
+}
+
 #[test]
 fn an_anomaly_names_its_calls_and_says_what_is_wrong() {
     let found = check(&history("0 do add 1\n1 do add 2\n1 do read [2]"), SET);
@@ -276,6 +384,35 @@ proptest! {
         let found = check(&history, Checker::Counter);
         let count = found.anomalies.iter().map(|one| one.count).sum::<u64>();
         prop_assert_eq!(count, expected.count() as u64, "{}", lines);
+    }
+
+    /// Consumers that read one log from where they stand, and start over when they are assigned, are not accused.
+    #[test]
+    fn no_correct_consumer_is_accused(moves in proptest::collection::vec((0..6_u8, 0..3_usize, 1..4_usize), 1..40)) {
+        let mut lines = String::new();
+        let (mut log, mut stands, mut offset) = (Vec::new(), [0_usize; 3], 0);
+        for (what, who, count) in moves {
+            match what {
+                0 | 1 => {
+                    // A marker of a transaction takes an offset every now and then.
+                    offset += count;
+                    log.push(offset);
+                    writeln!(lines, "{who} do txn [[:send 1 [{offset} {offset}]]]").expect("text grows");
+                }
+                2 => {
+                    stands[who] = 0;
+                    writeln!(lines, "{} do assign [1]", who + 10).expect("text grows");
+                }
+                _ => {
+                    let polled: Vec<String> =
+                        log.iter().skip(stands[who]).take(count).map(|offset| format!("[{offset} {offset}]")).collect();
+                    stands[who] += polled.len();
+                    writeln!(lines, "{} do poll [[:poll {{1 [{}]}}]]", who + 10, polled.join(" ")).expect("text grows");
+                }
+            }
+        }
+        let found = judged(&lines, Checker::Kafka);
+        prop_assert_ne!(found.0, Verdict::Violated, "{:?}\n{}", found.1, lines);
     }
 
     /// Any two reads, compared directly.

@@ -1,4 +1,4 @@
-//! Sets, queues, counters, ids and accounts: what was lost, what came from nowhere, what came twice.
+//! Sets, queues, logs, counters, ids and accounts: what was lost, what came from nowhere, what came twice.
 //!
 //! These are the checkers of Jepsen by the same names, in one pass over the history each (`set-full` in the size
 //! of all reads). Each anomaly names the calls that show it.
@@ -12,6 +12,7 @@ use crate::verdict::Verdict;
 
 mod accounts;
 mod forks;
+mod log;
 mod numbers;
 mod queues;
 mod sets;
@@ -67,6 +68,8 @@ pub enum Checker {
     Bank(BankOptions),
     /// Two reads never see two writes in opposite orders.
     LongFork,
+    /// What is sent to a log is polled from it, once and in order.
+    Kafka,
 }
 
 /// Judges a history.
@@ -80,6 +83,7 @@ pub fn check(history: &OpHistory, checker: Checker) -> Collected {
         Checker::Counter => numbers::counter(history),
         Checker::Bank(options) => accounts::bank(history, options),
         Checker::LongFork => forks::long_fork(history),
+        Checker::Kafka => log::log(history),
     }
 }
 

@@ -5,7 +5,6 @@ use std::collections::VecDeque;
 
 use super::Model;
 use super::local::Edge;
-use crate::hash::HashMap;
 
 pub(super) enum Forced {
     Edges(Vec<Edge>),
@@ -22,22 +21,73 @@ const COUNTERS_MAX: usize = 1 << 25;
 
 const TXNS_BETWEEN_POLLS: usize = 1 << 10;
 
-/// The writers of one key in one session: their places in it.
-struct Writers {
-    session: u32,
+/// The writers of each key, session by session. A list is those of one key in one session.
+struct Lists {
+    /// By key: its lists.
+    of_key: Vec<std::ops::Range<usize>>,
+    /// By list: its session, and where its places begin.
+    sessions: Vec<u32>,
+    firsts: Vec<u32>,
+    /// Places in the session, ascending, and `u32::MAX` at the end of each list.
     places: Vec<u32>,
-    /// By reader's session: how many of them come before what it does now. Clocks only grow along a session.
-    /// Empty where there are too many sessions and keys for that.
-    seen: Vec<u32>,
-    /// The edge that was forced last: reads of one version in a row force it again and again.
-    last: Edge,
+    /// By reader's session and list: the first place that does not come before what the session does now. Clocks
+    /// only grow along a session. Empty where there are too many.
+    passed: Vec<u32>,
+}
+
+impl Lists {
+    fn of(model: &Model<'_>) -> Lists {
+        let mut written: Vec<(u32, u32, u32)> = model
+            .writes
+            .iter()
+            .filter_map(|(key, txn)| {
+                let (session, place) = model.place[*txn as usize]?;
+                Some((*key, session, place))
+            })
+            .collect();
+        written.sort_unstable();
+        let keys = written.last().map_or(0, |(key, ..)| *key as usize + 1);
+        let (of_key, sessions) = (vec![0..0; keys], Vec::new());
+        let mut lists =
+            Lists { of_key, sessions, firsts: Vec::new(), places: Vec::new(), passed: Vec::new() };
+        for list in written.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
+            let (key, at) = (list[0].0 as usize, lists.sessions.len());
+            let begin = if lists.of_key[key].is_empty() { at } else { lists.of_key[key].start };
+            lists.of_key[key] = begin..at + 1;
+            lists.sessions.push(list[0].1);
+            lists.firsts.push(lists.places.len() as u32);
+            lists.places.extend(list.iter().map(|(_, _, place)| *place));
+            lists.places.push(u32::MAX);
+        }
+        if lists.firsts.len() * model.sessions.len() <= COUNTERS_MAX {
+            lists.passed = lists.firsts.repeat(model.sessions.len());
+        }
+        lists
+    }
+
+    /// The lists of a key.
+    fn of_key(&self, key: u32) -> std::ops::Range<usize> {
+        self.of_key.get(key as usize).cloned().unwrap_or(0..0)
+    }
+
+    /// The last place of a list before `until`, for a reader of this session.
+    fn last_before(&mut self, list: usize, reader: usize, until: u32) -> Option<u32> {
+        let first = self.firsts[list] as usize;
+        let passed = self.passed.get_mut(reader * self.firsts.len() + list);
+        let mut at = passed.as_ref().map_or(first, |passed| **passed as usize);
+        while self.places[at] < until {
+            at += 1;
+        }
+        if let Some(passed) = passed {
+            *passed = at as u32;
+        }
+        (at > first).then(|| self.places[at - 1])
+    }
 }
 
 pub(super) fn forced(model: &Model<'_>, go_on: &mut dyn FnMut() -> bool) -> Forced {
-    let count = model.initial() as usize;
-    let sessions = model.sessions.len();
-    let mut by_key = writers(model);
-    let mut clocks = Clocks::new(model, sessions);
+    let mut lists = Lists::of(model);
+    let mut clocks = Clocks::new(model, model.sessions.len());
     let mut edges: Vec<Edge> = Vec::new();
     let mut done = 0;
     let mut limit = EDGES_MAX;
@@ -46,37 +96,15 @@ pub(super) fn forced(model: &Model<'_>, go_on: &mut dyn FnMut() -> bool) -> Forc
         if done % TXNS_BETWEEN_POLLS == 0 && !go_on() {
             return Forced::OutOfBudget;
         }
-        let clock = &clocks.now;
-        let reader_session = model.place[txn as usize].map(|(session, _)| session as usize);
-        for (key, source) in &model.reads[txn as usize] {
-            for writers in by_key.get_mut(key).into_iter().flatten() {
-                let until = clock[writers.session as usize];
-                let seen = match reader_session.and_then(|session| writers.seen.get_mut(session)) {
-                    Some(seen) => {
-                        while writers.places.get(*seen as usize).is_some_and(|place| *place < until) {
-                            *seen += 1;
-                        }
-                        *seen as usize
-                    }
-                    None => writers.places.partition_point(|place| *place < until),
-                };
-                let Some(last) = seen.checked_sub(1) else { continue };
-                let writer = model.sessions[writers.session as usize][writers.places[last] as usize];
-                let edge = (writer, *source);
-                if writer != *source && writer != txn && writers.last != edge {
-                    writers.last = edge;
-                    edges.push(edge);
-                }
-            }
-        }
+        force(model, &clocks, &mut lists, txn, &mut edges);
         if edges.len() > limit {
             edges.sort_unstable();
             edges.dedup();
             limit = EDGES_MAX.max(edges.len() * 2);
         }
-        clocks.finish(txn);
+        clocks.finish(model, txn);
     }
-    if done < (0..count).filter(|txn| model.is_in(*txn as u32)).count() {
+    if done < (0..model.initial()).filter(|txn| model.is_in(*txn)).count() {
         return Forced::Circle;
     }
     edges.sort_unstable();
@@ -84,30 +112,24 @@ pub(super) fn forced(model: &Model<'_>, go_on: &mut dyn FnMut() -> bool) -> Forc
     Forced::Edges(edges)
 }
 
-/// By key: its writers, session by session.
-fn writers(model: &Model<'_>) -> HashMap<u32, Vec<Writers>> {
-    let sessions = model.sessions.len();
-    let mut places: Vec<(u32, u32, u32)> = model
-        .writes
-        .iter()
-        .filter_map(|(key, txn)| {
-            let (session, place) = model.place[*txn as usize]?;
-            Some((*key, session, place))
-        })
-        .collect();
-    places.sort_unstable();
-    let lists = places.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)).count();
-    let seen = if lists * sessions <= COUNTERS_MAX { sessions } else { 0 };
-    let mut by_key: HashMap<u32, Vec<Writers>> = HashMap::default();
-    for of_session in places.chunk_by(|one, other| (one.0, one.1) == (other.0, other.1)) {
-        by_key.entry(of_session[0].0).or_default().push(Writers {
-            session: of_session[0].1,
-            places: of_session.iter().map(|(_, _, place)| *place).collect(),
-            seen: vec![0; seen],
-            last: (u32::MAX, u32::MAX),
-        });
+/// Whoever wrote what a transaction reads, and comes before it, is committed before whom it reads from.
+fn force(model: &Model<'_>, clocks: &Clocks, lists: &mut Lists, txn: u32, edges: &mut Vec<Edge>) {
+    let Some((reader, _)) = model.place[txn as usize] else { return };
+    for (key, source) in &model.reads[txn as usize] {
+        let known = clocks.clocks[*source as usize].as_deref();
+        for list in lists.of_key(*key) {
+            let session = lists.sessions[list] as usize;
+            let Some(place) = lists.last_before(list, reader as usize, clocks.now[session]) else { continue };
+            // What comes before the source anyway need not be forced.
+            if known.is_some_and(|known| place < known[session]) {
+                continue;
+            }
+            let writer = model.sessions[session][place as usize];
+            if writer != *source && writer != txn {
+                edges.push((writer, *source));
+            }
+        }
     }
-    by_key
 }
 
 /// The clocks of transactions whose successors still need them.
@@ -177,16 +199,21 @@ impl Clocks {
     fn next(&mut self, model: &Model<'_>) -> Option<u32> {
         let txn = self.ready.pop_front()?;
         self.now.fill(0);
+        self.before(model, txn, |clocks, before| clocks.join(model, before));
+        Some(txn)
+    }
+
+    /// Calls `act` with each direct predecessor, as often as it is one.
+    fn before(&mut self, model: &Model<'_>, txn: u32, mut act: impl FnMut(&mut Self, u32)) {
         let place = model.place[txn as usize];
         if let Some((session, before)) = place.and_then(|(session, at)| Some((session, at.checked_sub(1)?))) {
-            self.join(model, model.sessions[session as usize][before as usize]);
+            act(self, model.sessions[session as usize][before as usize]);
         }
         for (_, source) in &model.reads[txn as usize] {
             if *source != model.initial() && *source != txn {
-                self.join(model, *source);
+                act(self, *source);
             }
         }
-        Some(txn)
     }
 
     /// Takes over what comes before another transaction, and that one itself.
@@ -200,13 +227,18 @@ impl Clocks {
             let now = &mut self.now[session as usize];
             *now = (*now).max(place + 1);
         }
+    }
+
+    /// One successor less needs the clock.
+    fn release(&mut self, before: u32) {
         self.needed[before as usize] -= 1;
         if self.needed[before as usize] == 0 {
             self.free.extend(self.clocks[before as usize].take());
         }
     }
 
-    fn finish(&mut self, txn: u32) {
+    fn finish(&mut self, model: &Model<'_>, txn: u32) {
+        self.before(model, txn, Self::release);
         if self.needed[txn as usize] > 0 {
             let mut clock = self.free.pop().unwrap_or_else(|| self.now.clone());
             clock.copy_from_slice(&self.now);
