@@ -65,11 +65,15 @@ pub enum Checker {
     Bank,
     /// Reads see writes in one order.
     LongFork,
+    /// Reads see writes in the order of real time.
+    CausalReverse,
+    /// Inserts that exclude each other.
+    AdyaG2,
     /// A log gives what was sent to it, once and in order.
     Kafka,
 }
 
-const NAMES: [(&str, Checker); 18] = [
+const NAMES: [(&str, Checker); 20] = [
     ("list-append", Checker::ListAppend),
     ("rw-register", Checker::RwRegister),
     ("read-committed", Checker::ReadCommitted),
@@ -87,6 +91,8 @@ const NAMES: [(&str, Checker); 18] = [
     ("unique-ids", Checker::UniqueIds),
     ("bank", Checker::Bank),
     ("long-fork", Checker::LongFork),
+    ("causal-reverse", Checker::CausalReverse),
+    ("adya-g2", Checker::AdyaG2),
     ("kafka", Checker::Kafka),
 ];
 
@@ -199,8 +205,11 @@ pub fn applicable(history: &OpHistory) -> Vec<Checker> {
     } else if has("txn") || names == BTreeSet::from([""]) {
         found.push(if first == Some("append") { Checker::ListAppend } else { Checker::RwRegister });
     }
+    if has("insert") {
+        found.push(Checker::AdyaG2);
+    }
     if has("write") || has("w") || has("cas") {
-        found.push(Checker::Register);
+        found.push(if reads_lists_of_writes(history) { Checker::CausalReverse } else { Checker::Register });
     }
     let adds = has("add") || has("inc") || has("increment");
     if adds && reads {
@@ -224,6 +233,21 @@ pub fn applicable(history: &OpHistory) -> Vec<Checker> {
 fn reads_form(history: &OpHistory, wanted: impl Fn(Form<'_>) -> bool) -> bool {
     let reads = history.calls().iter().filter(|call| matches!(history.f(call.telling_op()), "read" | "r"));
     reads.map(|call| history.value_of(call)).any(|value| wanted(value.form()))
+}
+
+/// Whether single values are written, and lists of them are read.
+fn reads_lists_of_writes(history: &OpHistory) -> bool {
+    let is_list = |value: crate::foreign::Value<'_>| value.items().is_some();
+    // With independent keys, values are pairs, and what is read is a pair of a key and a list.
+    let inner = |value: crate::foreign::Value<'_>| {
+        value.items().is_some_and(|mut items| items.nth(1).is_some_and(is_list))
+    };
+    let of = |names: [&str; 2], wanted: &dyn Fn(crate::foreign::Value<'_>) -> bool| {
+        let mut calls = history.calls().iter().filter(|call| names.contains(&history.f(call.telling_op())));
+        calls.any(|call| wanted(history.value_of(call)))
+    };
+    let writes_pairs = of(["write", "w"], &is_list);
+    if writes_pairs { of(["read", "r"], &inner) } else { of(["read", "r"], &is_list) }
 }
 
 /// The first micro-operation that is no read.
@@ -265,6 +289,8 @@ pub fn check(
         Checker::UniqueIds => collected(collection::Checker::UniqueIds)?,
         Checker::Bank => collected(collection::Checker::Bank(options.bank))?,
         Checker::LongFork => collected(collection::Checker::LongFork)?,
+        Checker::CausalReverse => collected(collection::Checker::CausalReverse)?,
+        Checker::AdyaG2 => collected(collection::Checker::AdyaG2)?,
         Checker::Kafka => collected(collection::Checker::Kafka)?,
     };
     found.checker = checker.name();

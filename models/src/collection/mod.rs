@@ -14,6 +14,7 @@ mod accounts;
 mod forks;
 mod log;
 mod numbers;
+mod order;
 mod queues;
 mod sets;
 
@@ -68,6 +69,10 @@ pub enum Checker {
     Bank(BankOptions),
     /// Two reads never see two writes in opposite orders.
     LongFork,
+    /// Whoever sees a write sees what had ended before it began.
+    CausalReverse,
+    /// Of two inserts that exclude each other, one succeeds at most.
+    AdyaG2,
     /// What is sent to a log is polled from it, once and in order.
     Kafka,
 }
@@ -83,6 +88,8 @@ pub fn check(history: &OpHistory, checker: Checker) -> Collected {
         Checker::Counter => numbers::counter(history),
         Checker::Bank(options) => accounts::bank(history, options),
         Checker::LongFork => forks::long_fork(history),
+        Checker::CausalReverse => order::causal_reverse(history),
+        Checker::AdyaG2 => order::adya_g2(history),
         Checker::Kafka => log::log(history),
     }
 }

@@ -159,7 +159,7 @@ fn registers_agree(text: &str) -> Result<(), TestCaseError> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 256, ..ProptestConfig::default() })]
 
     #[test]
     fn list_append_agrees_with_the_oracle(spec in spec(Kind::ListAppend)) {

@@ -1,21 +1,19 @@
-//! Sets, queues, counters, ids, accounts and forks: histories by hand with what is wrong in them, naive oracles,
-//! and simulated objects of known strength.
+//! Histories by hand with what is wrong in them, and simulated objects of known strength.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crosscheck_models::collection::{BankOptions, Checker, Collected, SetOptions, check};
 use crosscheck_models::foreign::{Format, OpHistory, read};
 use crosscheck_models::generate::{Isolation, Kind, Spec, generate};
 use crosscheck_models::verdict::Verdict;
-use proptest::prelude::*;
 
 fn parsed(text: &str) -> OpHistory {
     read(&mut text.as_bytes(), Format::Edn).unwrap_or_else(|error| panic!("{text}\n{error}"))
 }
 
 /// Lines of `process type f value`.
-fn history(lines: &str) -> OpHistory {
+pub(crate) fn history(lines: &str) -> OpHistory {
     let mut text = String::new();
     for line in lines.lines().map(str::trim).filter(|line| !line.is_empty()) {
         let mut words = line.splitn(4, ' ');
@@ -35,12 +33,12 @@ fn kinds(found: &Collected) -> Vec<&'static str> {
     found.anomalies.iter().map(|anomaly| anomaly.kind).collect()
 }
 
-fn judged(lines: &str, checker: Checker) -> (Verdict, Vec<&'static str>) {
+pub(crate) fn judged(lines: &str, checker: Checker) -> (Verdict, Vec<&'static str>) {
     let found = check(&history(lines), checker);
     (found.verdict, kinds(&found))
 }
 
-const FULL: Checker = Checker::SetFull(SetOptions { linearizable: false });
+pub(crate) const FULL: Checker = Checker::SetFull(SetOptions { linearizable: false });
 const SET: Checker = Checker::Set(SetOptions { linearizable: false });
 
 #[test]
@@ -266,6 +264,53 @@ fn consumers_of_logs_by_hand() {
 }
 
 #[test]
+fn orders_by_hand() {
+    use Verdict::{Unknown, Valid, Violated};
+    let cases = [
+        ("0 do write 1\n0 do write 2\n1 do read [1 2]", Checker::CausalReverse, Valid, vec![]),
+        ("0 do write 1\n0 do write 2\n1 do read [1]", Checker::CausalReverse, Valid, vec![]),
+        (
+            "0 do write 1\n0 do write 2\n1 do read [2]",
+            Checker::CausalReverse,
+            Violated,
+            vec!["causal-reverse"],
+        ),
+        (
+            "0 invoke write 1\n1 do write 2\n2 do read [2]\n0 ok write 1",
+            Checker::CausalReverse,
+            Valid,
+            vec![],
+        ),
+        (
+            "0 invoke write 1\n0 info write 1\n1 do write 2\n1 do read [2]",
+            Checker::CausalReverse,
+            Valid,
+            vec![],
+        ),
+        ("0 do write [:x 1]\n0 do write [:y 2]\n1 do read [:y [2]]", Checker::CausalReverse, Valid, vec![]),
+        (
+            "0 do write [:x 1]\n0 do write [:x 2]\n1 do read [:x [2]]",
+            Checker::CausalReverse,
+            Violated,
+            vec!["causal-reverse"],
+        ),
+        ("0 do write 1", Checker::CausalReverse, Unknown, vec![]),
+        ("0 do insert [1 [7 nil]]\n1 do insert [2 [nil 8]]", Checker::AdyaG2, Valid, vec![]),
+        ("0 do insert [1 [7 nil]]\n1 do insert [1 [nil 8]]", Checker::AdyaG2, Violated, vec!["G2"]),
+        (
+            "0 do insert [1 [7 nil]]\n1 invoke insert [1 [nil 8]]\n1 fail insert [1 [nil 8]]",
+            Checker::AdyaG2,
+            Valid,
+            vec![],
+        ),
+        ("0 invoke insert [1 [7 nil]]", Checker::AdyaG2, Unknown, vec![]),
+    ];
+    for (lines, checker, verdict, anomalies) in cases {
+        assert_eq!(judged(lines, checker), (verdict, anomalies), "{checker:?}\n{lines}");
+    }
+}
+
+#[test]
 fn an_anomaly_names_its_calls_and_says_what_is_wrong() {
     let found = check(&history("0 do add 1\n1 do add 2\n1 do read [2]"), SET);
     assert_eq!(found.anomalies[0].calls, [0, 2]);
@@ -290,143 +335,5 @@ fn simulated_objects_are_judged_by_their_strength() {
         assert_eq!(strong.verdict, Verdict::Valid, "{kind}: {:?}", strong.anomalies);
         let weak = check(&simulated(kind, Isolation::LostUpdate), checker);
         assert_eq!(weak.verdict, Verdict::Violated, "{kind}");
-    }
-}
-
-/// A history of a set or a counter: operations with overlapping spans.
-fn spans() -> impl Strategy<Value = Vec<(u8, u8, u32, u32, u8)>> {
-    let op = (0..3_u8, 0..16_u8, 0..12_u32, 0..6_u32, 0..6_u8);
-    proptest::collection::vec(op, 1..9)
-}
-
-/// Events in the order of their moments, with places as the parser gives them.
-fn lines_of(
-    ops: &[(u8, u8, u32, u32, u8)],
-    show: impl Fn(usize, &(u8, u8, u32, u32, u8), &str) -> String,
-) -> String {
-    let mut moments = Vec::new();
-    for (at, op) in ops.iter().enumerate() {
-        moments.push((op.2 * 2, 0, at, "invoke"));
-        let kind = match op.4 {
-            0 => "info",
-            1 => "fail",
-            _ => "ok",
-        };
-        moments.push((op.2 * 2 + op.3 * 2 + 1, 1, at, kind));
-    }
-    moments.sort_unstable();
-    moments.iter().map(|(_, _, at, kind)| show(*at, &ops[*at], kind)).collect::<Vec<_>>().join("\n")
-}
-
-proptest! {
-    #![proptest_config(ProptestConfig { cases: 1000, ..ProptestConfig::default() })]
-
-    /// Element by element, read by read, as the definition of set-full has it.
-    #[test]
-    fn set_full_agrees_with_its_definition(ops in spans()) {
-        let lines = lines_of(&ops, |at, op, kind| {
-            if op.0 == 0 {
-                return format!("{at} {kind} add {}", at % 4);
-            }
-            let elements: Vec<String> = (0..4).filter(|bit| op.1 >> bit & 1 == 1).map(|bit: u8| bit.to_string()).collect();
-            format!("{at} {kind} read [{}]", elements.join(" "))
-        });
-        // Values repeat beyond four operations: each is added once.
-        let adds: BTreeSet<usize> = (0..ops.len()).filter(|at| ops[*at].0 == 0).map(|at| at % 4).collect();
-        prop_assume!((0..ops.len()).filter(|at| ops[*at].0 == 0).count() == adds.len());
-        let history = history(&lines);
-        let found = check(&history, FULL);
-        let calls: Vec<_> = history.calls().iter().map(|call| (call, history.f(call.telling_op()), history.value_of(call))).collect();
-        let mut reads: Vec<_> = calls
-            .iter()
-            .filter(|(call, f, _)| *f == "read" && call.outcome == crosscheck_models::foreign::Outcome::Ok)
-            .map(|(call, _, value)| (call, value.items().expect("a list").map(|item| item.to_string()).collect::<Vec<_>>()))
-            .collect();
-        reads.sort_by_key(|(call, _)| call.begin);
-        let (mut lost, mut stale, mut never) = (0, 0, 0);
-        for (add, _, value) in calls.iter().filter(|(call, f, _)| *f == "add" && call.outcome != crosscheck_models::foreign::Outcome::Fail) {
-            let element = value.to_string();
-            let has = |read: &&(&&crosscheck_models::foreign::Call, Vec<String>)| read.1.contains(&element);
-            let known = reads.iter().filter(has).map(|(call, _)| call.end).chain([add.end]).min().expect("one");
-            let present = reads.iter().rposition(|read| read.1.contains(&element));
-            let absent = reads.iter().rposition(|read| !read.1.contains(&element)).filter(|at| reads[*at].0.begin > known);
-            match (absent, present) {
-                (Some(absent), present) if present.is_none_or(|present| present < absent) => lost += 1,
-                (Some(_), _) => stale += 1,
-                (None, None) => never += 1,
-                (None, Some(_)) => {}
-            }
-        }
-        let count = |kind: &str| found.anomalies.iter().find(|one| one.kind == kind).map_or(0, |one| one.count);
-        prop_assert_eq!((count("lost"), count("stale"), count("never-read")), (lost, stale, never), "{}", lines);
-    }
-
-    /// A counter's read is possible if some set of the adds that may have happened gives its value.
-    #[test]
-    fn counters_agree_with_their_bounds(ops in spans()) {
-        let lines = lines_of(&ops, |at, op, kind| match op.0 {
-            0 => format!("{at} {kind} add {}", i64::from(op.1) - 5),
-            _ => format!("{at} {kind} read {}", i64::from(op.1) - 5),
-        });
-        let history = history(&lines);
-        let expected = history.calls().iter().filter(|read| {
-            let is_read = history.f(read.telling_op()) == "read" && read.outcome == crosscheck_models::foreign::Outcome::Ok;
-            let (mut least, mut most) = (0, 0);
-            for add in history.calls().iter().filter(|call| history.f(call.telling_op()) == "add") {
-                let amount = history.value_of(add).as_int().expect("a number");
-                let must = add.outcome == crosscheck_models::foreign::Outcome::Ok && add.end < read.begin;
-                let may = add.outcome != crosscheck_models::foreign::Outcome::Fail && add.begin < read.end;
-                least += if must || (may && amount < 0) { amount } else { 0 };
-                most += if must || (may && amount > 0) { amount } else { 0 };
-            }
-            is_read && !(least..=most).contains(&history.value_of(read).as_int().expect("a number"))
-        });
-        let found = check(&history, Checker::Counter);
-        let count = found.anomalies.iter().map(|one| one.count).sum::<u64>();
-        prop_assert_eq!(count, expected.count() as u64, "{}", lines);
-    }
-
-    /// Consumers that read one log from where they stand, and start over when they are assigned, are not accused.
-    #[test]
-    fn no_correct_consumer_is_accused(moves in proptest::collection::vec((0..6_u8, 0..3_usize, 1..4_usize), 1..40)) {
-        let mut lines = String::new();
-        let (mut log, mut stands, mut offset) = (Vec::new(), [0_usize; 3], 0);
-        for (what, who, count) in moves {
-            match what {
-                0 | 1 => {
-                    // A marker of a transaction takes an offset every now and then.
-                    offset += count;
-                    log.push(offset);
-                    writeln!(lines, "{who} do txn [[:send 1 [{offset} {offset}]]]").expect("text grows");
-                }
-                2 => {
-                    stands[who] = 0;
-                    writeln!(lines, "{} do assign [1]", who + 10).expect("text grows");
-                }
-                _ => {
-                    let polled: Vec<String> =
-                        log.iter().skip(stands[who]).take(count).map(|offset| format!("[{offset} {offset}]")).collect();
-                    stands[who] += polled.len();
-                    writeln!(lines, "{} do poll [[:poll {{1 [{}]}}]]", who + 10, polled.join(" ")).expect("text grows");
-                }
-            }
-        }
-        let found = judged(&lines, Checker::Kafka);
-        prop_assert_ne!(found.0, Verdict::Violated, "{:?}\n{}", found.1, lines);
-    }
-
-    /// Any two reads, compared directly.
-    #[test]
-    fn long_forks_agree_with_pairs(reads in proptest::collection::vec(0..8_u8, 1..6)) {
-        let mut lines = String::new();
-        for (at, seen) in reads.iter().enumerate() {
-            let mops: Vec<String> = (0..3)
-                .map(|key| format!("[:r {key} {}]", if seen >> key & 1 == 1 { "1" } else { "nil" }))
-                .collect();
-            writeln!(lines, "{at} do txn [{}]", mops.join(" ")).expect("text grows");
-        }
-        let is_fork = reads.iter().any(|one| reads.iter().any(|other| one & other != *one && one & other != *other));
-        let found = judged(&lines, Checker::LongFork);
-        prop_assert_eq!(found.0 == Verdict::Violated, is_fork, "{}", lines);
     }
 }
