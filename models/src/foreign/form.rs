@@ -182,6 +182,9 @@ impl<'a> Reader<'a> {
 
     /// Passes what stands between two items; says whether the list ends here.
     pub(super) fn ends(&mut self, store: &mut Store, close: u8, is_first: bool) -> Result<bool, ReadError> {
+        if self.notation == Notation::Json && !is_first && self.source.peek() == Some(b',') {
+            return self.follows_comma(store, close);
+        }
         let Some(byte) = self.ahead(store)? else {
             return Err(self.source.error(format!("the text ends before {} ", shown(close))));
         };
@@ -190,15 +193,31 @@ impl<'a> Reader<'a> {
             return Ok(true);
         }
         if self.notation == Notation::Json && !is_first {
-            self.expect_byte(store, b',')?;
-            if self.ahead(store)? == Some(close) {
-                return Err(self.source.error("a value is expected after the comma"));
+            if byte == b',' {
+                return self.follows_comma(store, close);
             }
+            self.expect_byte(store, b',')?;
         }
         Ok(false)
     }
 
+    /// Passes a comma of JSON, behind which something must stand.
+    fn follows_comma(&mut self, store: &mut Store, close: u8) -> Result<bool, ReadError> {
+        self.source.bump();
+        match self.source.peek() {
+            Some(b'"' | b'[' | b'{' | b'0'..=b'9') => Ok(false),
+            _ if self.ahead(store)? == Some(close) => {
+                Err(self.source.error("a value is expected after the comma"))
+            }
+            _ => Ok(false),
+        }
+    }
+
     fn expect_byte(&mut self, store: &mut Store, wanted: u8) -> Result<(), ReadError> {
+        if self.source.peek() == Some(wanted) {
+            self.source.bump();
+            return Ok(());
+        }
         match self.ahead(store)? {
             Some(byte) if byte == wanted => {
                 self.source.bump();
