@@ -7,6 +7,9 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::time::{sleep, timeout};
 
+/// One after the other.
+const CONNECTIONS: u64 = 10_000;
+
 fn open_descriptors() -> usize {
     std::fs::read_dir("/proc/self/fd").unwrap().count()
 }
@@ -38,13 +41,20 @@ async fn connections_leave_nothing_behind() {
         }
     });
     let base = open_descriptors();
-    for _ in 0..2000 {
+    let tasks = tokio::runtime::Handle::current().metrics().num_alive_tasks();
+    for _ in 0..CONNECTIONS {
         let mut client = TcpStream::connect(proxy.addr()).await.unwrap();
         client.write_all(b"x").await.unwrap();
         client.read_exact(&mut [0]).await.unwrap();
     }
-    assert_eq!(proxy.stats().accepted, 2000);
+    assert_eq!(proxy.stats().accepted, CONNECTIONS);
     back_to(base, &proxy).await;
+    let gone = async {
+        while tokio::runtime::Handle::current().metrics().num_alive_tasks() > tasks {
+            sleep(Duration::from_millis(1)).await;
+        }
+    };
+    timeout(Duration::from_secs(10), gone).await.expect("no task outlives its connection");
     for fault in [NetFault::CutBoth, NetFault::CutReplies, NetFault::Refuse] {
         for _ in 0..50 {
             let mut client = TcpStream::connect(proxy.addr()).await.unwrap();

@@ -2,6 +2,7 @@
 
 mod closing;
 mod faults;
+mod pieces;
 mod stream;
 mod support;
 mod watch;
