@@ -26,7 +26,7 @@ pub struct StepInfo {
     /// The system that is called.
     pub system: System,
     /// The call, or the name of the point.
-    pub call: String,
+    pub call: Arc<str>,
     /// What kind of step it is.
     pub kind: StepKind,
 }

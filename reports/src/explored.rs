@@ -43,6 +43,17 @@ pub struct ExploreResult {
     pub missed: Vec<String>,
     /// For an exhaustive search: single faults that violate a property, on the schedule without preemption.
     pub fault_points: Vec<FaultPoint>,
+    /// What earlier explorations had found and left in files, replayed.
+    pub regressions: Vec<Regression>,
+}
+
+/// A schedule that an earlier exploration left in a file, replayed on the model.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Regression {
+    /// The file.
+    pub file: String,
+    /// Properties that it violates now.
+    pub violates: Vec<Property>,
 }
 
 /// Walks by probabilistic concurrency testing.
@@ -101,6 +112,12 @@ pub struct Confirmed {
     pub times: u32,
     /// How often it violated the property there.
     pub reproduced: u32,
+    /// What it ran on, by the servers' own word.
+    pub versions: BTreeMap<String, String>,
+    /// What is wrong, in a sentence, in the last run that violated it.
+    pub summary: String,
+    /// What happened there, in lanes.
+    pub story: Vec<String>,
 }
 
 /// A single fault that violates a property.
@@ -149,6 +166,14 @@ fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
             out,
             "  by priorities: {walks} walks, each of which finds a bug of depth {depth} with a probability of at least \
              1/{one_in} ({actors} actors, {steps} steps)"
+        )?;
+    }
+    if !result.regressions.is_empty() {
+        let still = result.regressions.iter().filter(|kept| !kept.violates.is_empty()).count();
+        let all = result.regressions.len();
+        writeln!(
+            out,
+            "  kept from earlier explorations: {all} schedules, of which {still} violate something now"
         )?;
     }
     for missed in &result.missed {
@@ -223,7 +248,14 @@ mod tests {
                 summary: "the event of w1 is lost".to_owned(),
                 schedule: "found.json".to_owned(),
             },
-            confirmed: Some(Confirmed { backend: "local".to_owned(), times: 5, reproduced: 0 }),
+            confirmed: Some(Confirmed {
+                backend: "local".to_owned(),
+                times: 5,
+                reproduced: 0,
+                versions: BTreeMap::new(),
+                summary: String::new(),
+                story: Vec::new(),
+            }),
         };
         let mut out = String::new();
         violated(&mut out, &violation).expect("a string takes everything");

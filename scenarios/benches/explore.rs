@@ -30,6 +30,7 @@ fn schedules_per_second(criterion: &mut Criterion) {
             wanted: Vec::new(),
             exhaustive: None,
             reduce: true,
+            kept: Vec::new(),
         };
         group.bench_function(id, |bencher| {
             bencher.iter(|| explore(&design, &search, &mut |_, _| {}).expect("the model plays it"));

@@ -23,6 +23,7 @@ fn search(runs: u64) -> Search {
         wanted: Vec::new(),
         exhaustive: None,
         reduce: true,
+        kept: Vec::new(),
     }
 }
 
@@ -96,6 +97,22 @@ fn the_same_seed_explores_the_same() {
     };
     assert_eq!(schedules(&one), schedules(&two));
     assert_ne!(one.coverage, other.coverage);
+}
+
+/// What one search found, the next replays first: it still violates in the broken variant, and not in the twin that
+/// is correct.
+#[test]
+fn what_was_found_once_is_replayed_the_next_time() {
+    let asked = vec![Property::NoLoss];
+    let wanted = vec![(Property::NoLoss, true)];
+    let first = Search { wanted, without_faults: asked.clone(), with_faults: asked, ..search(2000) };
+    let found = explored("outbox-poll-flag-single/mark-before-publish", &first).found;
+    let kept: Vec<_> = found.into_iter().map(|found| found.schedule).collect();
+    assert_eq!(kept.len(), 1);
+    let next = Search { runs: 1, kept, ..first };
+    let violates = |id: &str| explored(id, &next).kept;
+    assert_eq!(violates("outbox-poll-flag-single/mark-before-publish"), [[Property::NoLoss]]);
+    assert_eq!(violates("outbox-poll-flag-single"), [[]]);
 }
 
 /// A relay that marks an event before it publishes it loses the event if it crashes between the two, and an exhaustive

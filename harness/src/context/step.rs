@@ -65,7 +65,7 @@ impl Stepper {
 
     fn info(&self, system: System, call: &str, kind: StepKind) -> StepInfo {
         let n = self.count.fetch_add(1, Ordering::Relaxed);
-        StepInfo { actor: self.actor.clone(), n, system, call: shortened(call), kind }
+        StepInfo { actor: self.actor.clone(), n, system, call: shortened(call).into(), kind }
     }
 
     /// Passes a step that calls nothing: a point, an idle moment, the gap between operations.
@@ -123,7 +123,7 @@ impl Stepper {
             actor: self.actor.clone(),
             n,
             system: System::App,
-            call: "end of this life".to_owned(),
+            call: "end of this life".into(),
             kind: StepKind::Point,
         };
         self.record(&info, None, outcome, None);
@@ -135,7 +135,7 @@ impl Stepper {
             actor: info.actor.to_string(),
             n: info.n,
             system: info.system.id().to_owned(),
-            call: info.call.clone(),
+            call: info.call.to_string(),
             outcome: shortened(outcome),
             since,
             op_id,

@@ -20,9 +20,10 @@ use self::coverage::Coverage;
 use self::exhaustive::{Follow, Known};
 use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
-use crate::design::Design;
+use crate::design::{Design, Service};
 use crate::judge;
 use crate::operation::Operation;
+use crate::runner::directed::Rest;
 use crate::runner::explored::{self, Driver, Explored, Template};
 use crate::runner::{Doubt, RunRecord};
 use crate::schedule::{Directed, Move, Plan, Schedule};
@@ -56,6 +57,8 @@ pub struct Search {
     /// In an exhaustive search: schedules that differ from one another in the order of steps that commute are
     /// visited once.
     pub reduce: bool,
+    /// Schedules that earlier searches found: they are replayed first, and said to violate something or not.
+    pub kept: Vec<Schedule>,
 }
 
 /// A violation.
@@ -92,6 +95,8 @@ pub struct Exploration {
     pub fault_points: Vec<(String, Property)>,
     /// How many runs could not be judged.
     pub inconclusive: u64,
+    /// What each schedule of earlier searches violates now.
+    pub kept: Vec<Vec<Property>>,
     /// What walks by priorities were, where there were any.
     pub priorities: Option<Priorities>,
 }
@@ -134,6 +139,7 @@ pub fn explore(
         coverage: Coverage::default(),
         exploration: Exploration::default(),
     };
+    explorer.exploration.kept = search.kept.iter().map(|kept| explorer.still_violates(kept)).collect();
     match search.exhaustive {
         None => explorer.walk(progress)?,
         Some(preemptions) => explorer.exhaust(preemptions, progress)?,
@@ -279,7 +285,7 @@ impl Explorer<'_> {
     fn note_fault_point(&mut self, step: usize, explored: &Explored) -> Result<(), HarnessError> {
         let Some(taken) = explored.taken.get(step) else { return Ok(()) };
         let actor = taken.turn.actor().map_or("", |actor| &explored.actors[actor]);
-        let before = taken.before.as_ref().map(|before| before.call.clone()).unwrap_or_default();
+        let before = taken.before.as_ref().map_or("", |before| &before.call);
         let what = match &taken.turn {
             explored::Turn::Step(_) => "step".to_owned(),
             explored::Turn::Crash(_) => format!("{actor} crashes before `{before}`"),
@@ -379,15 +385,27 @@ impl Explorer<'_> {
 
     fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
         let property = verdict.property;
-        let again = |directed: &Directed| self.replayed(directed, property);
-        let replays = again(&directed).is_some();
-        let smallest =
-            if replays { shrink::shrink(directed, |directed| again(directed).is_some()) } else { directed };
-        let verdict = again(&smallest).unwrap_or(verdict);
+        let violates =
+            |directed: &Directed, rest: &Rest| !self.replayed(directed, &[property], rest).is_empty();
+        let at_once = |directed: &Directed| violates(directed, &Rest::AtOnce);
+        // Servers decide otherwise than the model who is first after the last move: it must not matter.
+        let in_any_order = |directed: &Directed| {
+            at_once(directed)
+                && rests(&self.design.services(), directed.clients.len())
+                    .iter()
+                    .all(|rest| violates(directed, rest))
+        };
+        let replays = at_once(&directed);
+        let smallest = if in_any_order(&directed) {
+            shrink::shrink(directed, in_any_order)
+        } else if replays {
+            shrink::shrink(directed, at_once)
+        } else {
+            directed
+        };
+        let verdict = self.replayed(&smallest, &[property], &Rest::AtOnce).pop().unwrap_or(verdict);
         let moves = smallest.moves.len();
         // What needs no fault in the end is found without faults, if it is looked for there.
-        let is_fault =
-            |step: &Move| !matches!(step, Move::Run { .. } | Move::Start { .. } | Move::Wait { .. });
         let with_faults = with_faults
             && (smallest.moves.iter().any(is_fault) || !self.search.without_faults.contains(&property));
         let mut schedule = self.schedule(smallest);
@@ -396,16 +414,31 @@ impl Explorer<'_> {
         Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, replays }
     }
 
-    /// The verdict on a directed schedule, if it plays to its end and violates the property.
-    fn replayed(&self, directed: &Directed, property: Property) -> Option<PropertyVerdict> {
+    /// What a schedule of an earlier search violates now.
+    fn still_violates(&self, kept: &Schedule) -> Vec<Property> {
+        let Plan::Directed(directed) = &kept.plan else { return Vec::new() };
+        let asked = if directed.moves.iter().any(is_fault) {
+            &self.search.with_faults
+        } else {
+            &self.search.without_faults
+        };
+        let violated = self.replayed(directed, asked, &Rest::AtOnce);
+        violated.into_iter().map(|verdict| verdict.property).collect()
+    }
+
+    /// The violated ones of these properties on a directed schedule; none if it does not play to its end.
+    fn replayed(&self, directed: &Directed, asked: &[Property], rest: &Rest) -> Vec<PropertyVerdict> {
         let schedule = self.schedule(directed.clone());
         let (place, _) = self.template.place();
-        let run = crate::runner::play(self.design.clone(), place, &schedule, None);
-        let record = runtime().ok()?.block_on(run).ok()?;
+        let run = crate::runner::play(self.design.clone(), place, &schedule, None, rest);
+        let Some(record) = runtime().ok().and_then(|runtime| runtime.block_on(run).ok()) else {
+            return Vec::new();
+        };
         let stalled = matches!(record.doubt, Doubt::Incomplete(_) | Doubt::StillMoving(_));
-        let history = judge::history(&record).ok().filter(|_| !stalled)?;
-        let judged = judge::judge(&record, &history, &[property], &[]).properties;
-        judged.into_iter().map(|judged| judged.verdict).find(|verdict| verdict.verdict == Verdict::Violated)
+        let Some(history) = judge::history(&record).ok().filter(|_| !stalled) else { return Vec::new() };
+        let judged = judge::judge(&record, &history, asked, &[]).properties;
+        let verdicts = judged.into_iter().map(|judged| judged.verdict);
+        verdicts.filter(|verdict| verdict.verdict == Verdict::Violated).collect()
     }
 
     fn schedule(&self, directed: Directed) -> Schedule {
@@ -423,6 +456,21 @@ impl Explorer<'_> {
         };
         !self.search.wanted.is_empty() && self.search.wanted.iter().all(found)
     }
+}
+
+fn is_fault(step: &Move) -> bool {
+    !matches!(step, Move::Run { .. } | Move::Start { .. } | Move::Wait { .. })
+}
+
+/// The orders in which those who are left may finish: clients in order and the other way round, before the services
+/// and after them.
+fn rests(services: &[Service], clients: usize) -> Vec<Rest> {
+    let services: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
+    let clients: Vec<String> = (0..clients).map(|slot| format!("client-{slot}")).collect();
+    let mut reversed = clients.clone();
+    reversed.reverse();
+    let after = |first: &[String], then: &[String]| Rest::OneByOne([first, then].concat());
+    vec![after(&clients, &services), after(&reversed, &services), after(&services, &reversed)]
 }
 
 /// The faults that the design claims something about: those that it names, and those that its schedules begin.

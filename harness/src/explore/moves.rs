@@ -68,7 +68,7 @@ fn until(standing: &Standing) -> Until {
 
 fn until_step(step: &StepInfo) -> Until {
     match step.kind {
-        StepKind::Point => Until::Point(step.call.clone()),
+        StepKind::Point => Until::Point(step.call.to_string()),
         StepKind::Call => Until::Call(statement(step).to_owned()),
         StepKind::Idle => Until::Idle,
         StepKind::Between => Until::OpDone,

@@ -1,5 +1,7 @@
 //! How a walk through the schedules goes on: at random, or by priorities.
 
+use std::collections::BTreeMap;
+
 use rand::{Rng, RngExt};
 
 use crate::gate::StepKind;
@@ -46,6 +48,9 @@ pub(super) struct Walk {
     kind: Kind,
     /// At which step what goes wrong.
     mishap: Option<(usize, Mishap)>,
+    /// How often the same goes wrong once more, at the next call that it can happen to: faults of real systems last
+    /// for several calls.
+    again: usize,
     /// A fault that began, and the step before which it ends.
     lasting: Option<(usize, FaultOn)>,
     /// At which step how long nothing happens.
@@ -69,22 +74,27 @@ impl Walk {
     /// eights one with a wait, where there is a time to wait for.
     pub(super) fn new(seed: u64, number: u64, mishaps: &[Mishap], wait_ms: Option<u64>) -> Self {
         let mut rng: Box<dyn Rng + Send> = Box::new(stream(seed, &format!("walk {number}")));
-        let mut one_of = |percents: &[u32]| percents[rng.random_range(0..percents.len())];
+        let mut percent = |percents: &[u32]| percents[rng.random_range(0..percents.len())];
         let kind = match number % 6 {
             0 | 4 => {
-                let (at_points_percent, between_percent) = (one_of(&[30, 60]), one_of(&[10, 30]));
+                let (at_points_percent, between_percent) = (percent(&[30, 60]), percent(&[10, 30]));
                 Kind::AtPoints { last: None, at_points_percent, between_percent }
             }
-            2 => Kind::Random { last: None, again_percent: one_of(&AGAIN_PERCENT) },
+            2 => Kind::Random { last: None, again_percent: percent(&AGAIN_PERCENT) },
             _ => {
                 let change_points = (1..DEPTH).map(|_| rng.random_range(0..STEPS_ABOUT)).collect();
                 Kind::Priorities { priority: Vec::new(), change_points }
             }
         };
-        let mishap = (number % 8 >= 4 && !mishaps.is_empty())
-            .then(|| (rng.random_range(0..STEPS_ABOUT), mishaps[rng.random_range(0..mishaps.len())].clone()));
-        let wait = wait_ms.filter(|_| number % 16 >= 8).map(|ms| (rng.random_range(0..STEPS_ABOUT), ms));
-        Walk { rng, kind, mishap, lasting: None, wait, step: 0 }
+        let mishap = if number % 8 >= 4 { one_of(&mut *rng, mishaps) } else { None };
+        let again = if number % 16 >= 12 { rng.random_range(1..=5) } else { 0 };
+        let wait = wait_ms.filter(|_| number % 16 >= 8).map(|ms| {
+            // What went wrong shows only when nobody puts it right for a while.
+            let soon = mishap.as_ref().filter(|_| rng.random_range(0..2) == 0).map(|(step, _)| *step);
+            let from = soon.unwrap_or_else(|| rng.random_range(0..STEPS_ABOUT));
+            (from + rng.random_range(0..STEPS_ABOUT / 4), ms)
+        });
+        Walk { rng, kind, mishap, again, lasting: None, wait, step: 0 }
     }
 
     /// Whether it is one by priorities.
@@ -150,8 +160,11 @@ impl Driver for Walk {
             match mishap.turn(actor, scene) {
                 Some(turn) => {
                     if let Turn::Inject(on) = &turn {
-                        let steps = self.rng.random_range(1..STEPS_ABOUT / 2);
+                        let steps = self.rng.random_range(1..STEPS_ABOUT);
                         self.lasting = Some((self.step + steps, on.clone()));
+                    } else if self.again > 0 {
+                        self.again -= 1;
+                        self.mishap = Some((self.step, mishap));
                     }
                     return Next::Take(turn);
                 }
@@ -160,6 +173,31 @@ impl Driver for Walk {
             }
         }
         Next::Take(Turn::Step(actor))
+    }
+}
+
+/// One of the mishaps, and the step at which it happens: each kind as often as every other, however many forms it has.
+/// What lasts begins early, so that there is something left to happen meanwhile.
+fn one_of(rng: &mut (dyn Rng + Send), mishaps: &[Mishap]) -> Option<(usize, Mishap)> {
+    let mut kinds: BTreeMap<String, Vec<&Mishap>> = BTreeMap::new();
+    for mishap in mishaps {
+        kinds.entry(mishap.what.kind()).or_default().push(mishap);
+    }
+    let of_kind = kinds.values().nth(rng.random_range(0..kinds.len().max(1)))?;
+    let mishap = of_kind[rng.random_range(0..of_kind.len())].clone();
+    let steps = if matches!(mishap.what, What::During(_)) { STEPS_ABOUT / 3 } else { STEPS_ABOUT };
+    Some((rng.random_range(0..steps), mishap))
+}
+
+impl What {
+    /// What it is about, in a word.
+    fn kind(&self) -> String {
+        match self {
+            What::Crash => "crash".to_owned(),
+            What::LoseReply(_) => "lost replies".to_owned(),
+            What::LoseRequest(_) => "lost requests".to_owned(),
+            What::Of(on) | What::During(on) => on.fault.clone(),
+        }
     }
 }
 

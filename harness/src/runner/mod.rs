@@ -2,7 +2,7 @@
 
 mod bench;
 mod client;
-mod directed;
+pub(crate) mod directed;
 mod drain;
 pub(crate) mod explored;
 mod finals;
@@ -21,6 +21,7 @@ use tokio::task::JoinSet;
 
 pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
 
+use self::directed::Rest;
 use crate::backend::{Arena, Backend, HarnessError, Time};
 use crate::context::{Ctx, Memory, Stepper};
 use crate::design::{Design, Layout, Role};
@@ -115,11 +116,12 @@ pub async fn run(
 ) -> Result<RunRecord, HarnessError> {
     let place = Place::open(&*design, backend, &design.layout(), tag).await?;
     match backend.time() {
-        Time::Real => play(design, place, schedule, Some(path)).await,
+        Time::Real => play(design, place, schedule, Some(path), &Rest::AtOnce).await,
         Time::Virtual => {
             let (schedule, path) = (schedule.clone(), path.to_owned());
-            virtual_time::run(move || async move { play(design, place, &schedule, Some(&path)).await })
-                .await?
+            let played =
+                move || async move { play(design, place, &schedule, Some(&path), &Rest::AtOnce).await };
+            virtual_time::run(played).await?
         }
     }
 }
@@ -157,6 +159,7 @@ pub(crate) async fn play(
     place: Place,
     schedule: &Schedule,
     path: Option<&Path>,
+    rest: &Rest,
 ) -> Result<RunRecord, HarnessError> {
     schedule
         .faults()
@@ -169,7 +172,7 @@ pub(crate) async fn play(
     };
     let started = start(design, place, &layout, gate, schedule.seed, path).await?;
     let load = match &schedule.plan {
-        Plan::Directed(directed) => directed::play(&started.run, directed).await,
+        Plan::Directed(directed) => directed::play(&started.run, directed, rest).await,
         Plan::Stress(stress) => stress::play(&started.run, stress, schedule.seed).await,
     };
     end(started, load, &layout).await

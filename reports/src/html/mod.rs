@@ -3,11 +3,13 @@
 mod compare;
 mod drawing;
 mod embedded;
+mod explored;
 mod matrix;
 mod page;
 mod run;
 mod witness;
 
 pub use compare::render as render_compare;
+pub use explored::render_explored;
 pub use matrix::{ReportLinks, render as render_matrix};
 pub use run::render;

@@ -8,14 +8,16 @@ use std::time::Instant;
 use clap::Args as ClapArgs;
 use crosscheck_harness::design::Design;
 use crosscheck_harness::explore::{Exploration, Found, Search, explore};
-use crosscheck_harness::schedule::{Move, Plan, Until};
+use crosscheck_harness::schedule::{Move, Plan, Schedule, Until};
 use crosscheck_models::property::Property;
-use crosscheck_models::verdict::Verdict;
+use crosscheck_models::verdict::{Verdict, Witness};
 use crosscheck_reports::document::Expected;
 use crosscheck_reports::explored::{
-    Confirmed, ExploreDocument, ExploreResult, FaultPoint, PriorityWalks, ShrunkWitness, Violation, render,
+    Confirmed, ExploreDocument, ExploreResult, FaultPoint, PriorityWalks, Regression, ShrunkWitness,
+    Violation, render,
 };
-use crosscheck_scenarios::ground_truth::{self, Row};
+use crosscheck_reports::html::render_explored;
+use crosscheck_scenarios::ground_truth::{self, Cell, Row};
 use crosscheck_scenarios::pattern;
 use crosscheck_scenarios::trial::Trials;
 
@@ -88,7 +90,9 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
     }
     let as_expected = results.iter().all(|result| result.as_expected);
     let document = ExploreDocument { as_expected, results };
-    args.output.text(|_| render(&document))?;
+    let page = args.out.join("explored").join("report.html");
+    write(&page, &render_explored(&document))?;
+    args.output.text(|_| format!("{}report: {}\n", render(&document), page.display()))?;
     args.output.document(|| &document)?;
     let exit = if as_expected { Exit::Valid } else { Exit::Violated };
     session::ends(exit, || explain(&document))
@@ -99,7 +103,8 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
     let started = Instant::now();
     let quiet = args.output.quiet;
     let mut told = started;
-    let exploration = explore(design, &search(args, &**design, row.as_ref()), &mut |done, all| {
+    let (files, kept): (Vec<PathBuf>, Vec<Schedule>) = kept(&args.out, &design.id()).into_iter().unzip();
+    let exploration = explore(design, &search(args, &**design, row.as_ref(), kept), &mut |done, all| {
         if !quiet && told.elapsed().as_secs() >= 5 {
             told = Instant::now();
             let all = all.map_or(String::new(), |all| format!(" of at most {all}"));
@@ -118,6 +123,7 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         found,
         fault_points,
         inconclusive,
+        kept,
         priorities,
     } = exploration;
     let priorities = priorities.map(|walks| PriorityWalks {
@@ -135,6 +141,16 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
     let fault_points =
         fault_points.into_iter().map(|(fault, property)| FaultPoint { fault, property }).collect();
     let as_expected = missed.is_empty() && violations.iter().all(|violation| violation.expected);
+    let regressions: Vec<Regression> = files
+        .iter()
+        .zip(kept)
+        .map(|(file, violates)| Regression { file: file.display().to_string(), violates })
+        .collect();
+    let as_expected = as_expected
+        && regressions
+            .iter()
+            .flat_map(|kept| &kept.violates)
+            .all(|property| may_break(row.as_ref(), *property));
     let variant = design.id();
     let result = ExploreResult {
         variant,
@@ -149,8 +165,34 @@ fn one(args: &Args, design: &Arc<dyn Design>) -> Result<(ExploreResult, Vec<Foun
         violations,
         missed,
         fault_points,
+        regressions,
     };
     Ok((result, found))
+}
+
+/// Whether the ground truth lets a property be violated, without faults or with them.
+fn may_break(row: Option<&Row>, property: Property) -> bool {
+    let breaks =
+        |cell: &Cell| cell.property == property && matches!(cell.expected, Expected::V | Expected::P);
+    row.is_none_or(|row| row.cells.iter().any(breaks))
+}
+
+/// The schedules that earlier explorations of a variant found. One that cannot be replayed is named on stderr.
+fn kept(out: &Path, variant: &str) -> Vec<(PathBuf, Schedule)> {
+    let Ok(entries) = std::fs::read_dir(folder(out, variant)) else { return Vec::new() };
+    let mut files: Vec<PathBuf> = entries.filter_map(|entry| Some(entry.ok()?.path())).collect();
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "json"));
+    files.sort();
+    let mut kept = Vec::new();
+    for file in files {
+        let text = std::fs::read_to_string(&file).map_err(|error| error.to_string());
+        let parsed = text.and_then(|text| Schedule::parse(&text).map_err(|error| error.to_string()));
+        match parsed {
+            Ok(schedule) => kept.push((file, schedule)),
+            Err(error) => eprintln!("{} is not replayed: {error}", file.display()),
+        }
+    }
+    kept
 }
 
 fn too_many(variant: &str, runs: u64) -> Stop {
@@ -158,7 +200,7 @@ fn too_many(variant: &str, runs: u64) -> Stop {
     Stop::unknown(format!("{variant}: there are more than {runs} schedules, and none was visited; {advice}"))
 }
 
-fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
+fn search(args: &Args, design: &dyn Design, row: Option<&Row>, kept: Vec<Schedule>) -> Search {
     let judged = |with_faults: bool| match row {
         Some(row) => row.cells(with_faults).map(|cell| cell.property).collect(),
         None => design.claims(),
@@ -181,6 +223,7 @@ fn search(args: &Args, design: &dyn Design, row: Option<&Row>) -> Search {
         wanted: if args.exhaustive || !is_broken { Vec::new() } else { all_wanted },
         exhaustive: args.exhaustive.then_some(PREEMPTIONS),
         reduce: !args.no_reduction,
+        kept,
     }
 }
 
@@ -209,10 +252,7 @@ fn violation(
             .any(|cell| cell.property == property && matches!(cell.expected, Expected::V | Expected::P))
     });
     let file = save(&args.out, design, found)?;
-    let (story, summary) = found.verdict.witness.as_ref().map_or((Vec::new(), String::new()), |witness| {
-        let lines = witness.story.iter().map(|line| format!("{}  {}", line.who, line.text)).collect();
-        (lines, witness.summary.clone())
-    });
+    let (story, summary) = told(found.verdict.witness.as_ref());
     let moves = match &found.schedule.plan {
         Plan::Directed(directed) => directed.moves.iter().map(in_words).collect(),
         Plan::Stress(_) => Vec::new(),
@@ -228,13 +268,31 @@ fn violation(
     })
 }
 
+/// Where the schedules of a variant are kept.
+fn folder(out: &Path, variant: &str) -> PathBuf {
+    out.join("explored").join(variant.replace('/', "--"))
+}
+
+/// The witness as lines, and in a sentence.
+fn told(witness: Option<&Witness>) -> (Vec<String>, String) {
+    witness.map_or((Vec::new(), String::new()), |witness| {
+        let lines = witness.story.iter().map(|line| format!("{}  {}", line.who, line.text)).collect();
+        (lines, witness.summary.clone())
+    })
+}
+
 fn save(out: &Path, design: &Arc<dyn Design>, found: &Found) -> Result<PathBuf, Stop> {
-    let folder = out.join("explored").join(design.id().replace('/', "--"));
+    let folder = folder(out, &design.id());
     let file = folder.join(format!("{}.json", found.schedule.name));
-    std::fs::create_dir_all(&folder)
-        .and_then(|()| std::fs::write(&file, found.schedule.to_json()))
-        .map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", file.display())))?;
+    write(&file, &found.schedule.to_json())?;
     Ok(file)
+}
+
+fn write(file: &Path, text: &str) -> Result<(), Stop> {
+    let folder = file.parent().unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder)
+        .and_then(|()| std::fs::write(file, text))
+        .map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", file.display())))
 }
 
 fn in_words(step: &Move) -> String {
@@ -271,16 +329,22 @@ async fn confirm(
     for ((design, found), result) in designs.iter().zip(found).zip(results) {
         for (found, violation) in found.iter().zip(&mut result.violations) {
             let mut reproduced = 0;
+            let (mut summary, mut story) = (String::new(), Vec::new());
             for _ in 0..args.times {
                 progress.say(&format!("replaying {} {}", design.id(), found.schedule.name));
                 let saved = trials.run(design, &*chosen.backend, &found.schedule).await?;
-                let violated = saved.verdict.properties.iter().any(|judged| {
+                let violated = saved.verdict.properties.iter().find(|judged| {
                     judged.property() == violation.property && judged.verdict.verdict == Verdict::Violated
                 });
-                reproduced += u32::from(violated);
+                if let Some(judged) = violated {
+                    reproduced += 1;
+                    (story, summary) = told(judged.verdict.witness.as_ref());
+                }
             }
             let backend = chosen.backend.name().to_owned();
-            violation.confirmed = Some(Confirmed { backend, times: args.times, reproduced });
+            let versions = chosen.backend.versions();
+            violation.confirmed =
+                Some(Confirmed { backend, times: args.times, reproduced, versions, summary, story });
             result.as_expected &= reproduced > 0;
         }
     }
