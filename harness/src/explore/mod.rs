@@ -20,11 +20,11 @@ use self::coverage::Coverage;
 use self::exhaustive::{Follow, Known};
 use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
-use crate::design::{Design, Service};
+use crate::design::Design;
 use crate::judge;
 use crate::operation::Operation;
-use crate::runner::directed::Rest;
 use crate::runner::explored::{self, Driver, Explored, Template};
+use crate::runner::rest::Rest;
 use crate::runner::{Doubt, RunRecord};
 use crate::schedule::{Directed, Move, Plan, Schedule};
 use crate::virtual_time;
@@ -391,7 +391,7 @@ impl Explorer<'_> {
         // Servers decide otherwise than the model who is first after the last move: it must not matter.
         let in_any_order = |directed: &Directed| {
             at_once(directed)
-                && rests(&self.design.services(), directed.clients.len())
+                && Rest::orders(&self.design.services(), directed.clients.len())
                     .iter()
                     .all(|rest| violates(directed, rest))
         };
@@ -460,17 +460,6 @@ impl Explorer<'_> {
 
 fn is_fault(step: &Move) -> bool {
     !matches!(step, Move::Run { .. } | Move::Start { .. } | Move::Wait { .. })
-}
-
-/// The orders in which those who are left may finish: clients in order and the other way round, before the services
-/// and after them.
-fn rests(services: &[Service], clients: usize) -> Vec<Rest> {
-    let services: Vec<String> = services.iter().map(|service| service.name.clone()).collect();
-    let clients: Vec<String> = (0..clients).map(|slot| format!("client-{slot}")).collect();
-    let mut reversed = clients.clone();
-    reversed.reverse();
-    let after = |first: &[String], then: &[String]| Rest::OneByOne([first, then].concat());
-    vec![after(&clients, &services), after(&reversed, &services), after(&services, &reversed)]
 }
 
 /// The faults that the design claims something about: those that it names, and those that its schedules begin.

@@ -7,6 +7,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout};
 
 use super::client::{Source, work};
+use super::rest::Rest;
 use super::{Inconclusive, Run};
 use crate::backend::Wait;
 use crate::gate::{Decision, StepInfo, StepKind, Whereabouts};
@@ -26,30 +27,11 @@ const IDLES_MAX: usize = 400;
 /// How long the clients may take once the moves are over.
 const REST_MAX: Duration = Duration::from_secs(40);
 
-/// After so long without a change an actor that goes on by itself waits for another.
-const WAITS_AFTER: Duration = Duration::from_millis(300);
-
-/// How many steps an actor that goes on by itself takes at most before it is another's turn.
-const STEPS_MAX: usize = 200;
-
-/// How often each has its turn at most.
-const ROUNDS_MAX: usize = 20;
-
 /// Where an actor came to a halt.
 enum Halt {
     Held(StepInfo),
     Blocked,
     Done,
-}
-
-/// Who goes on first once the moves of a schedule are over.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub(crate) enum Rest {
-    /// Everybody at once: who is first is left to the systems.
-    #[default]
-    AtOnce,
-    /// These, one after the other, each for as long as it can; then everybody.
-    OneByOne(Vec<String>),
 }
 
 /// Plays the moves, then lets everyone finish.
@@ -68,50 +50,8 @@ pub(crate) async fn play(run: &Arc<Run>, directed: &Directed, rest: &Rest) -> Re
             ))
         })?;
     }
-    if let Rest::OneByOne(actors) = rest {
-        run.heal_what_is_left().await;
-        go_on_one_by_one(run, actors).await;
-    }
+    rest.begin(run).await;
     let_everyone_finish(run, &mut clients).await
-}
-
-/// Each in its turn goes on until it can no longer, for as long as anybody can.
-async fn go_on_one_by_one(run: &Arc<Run>, actors: &[String]) {
-    for _ in 0..ROUNDS_MAX {
-        let mut steps = 0;
-        for actor in actors {
-            steps += go_on(run, actor).await;
-        }
-        if steps == 0 {
-            return;
-        }
-    }
-}
-
-/// How many steps an actor takes until it is done, idle, or waits for another.
-async fn go_on(run: &Arc<Run>, actor: &str) -> usize {
-    let mut steps = 0;
-    let work = run.gate.work();
-    let mut changes = run.gate.changes();
-    while steps < STEPS_MAX {
-        match run.gate.whereabouts(actor) {
-            // A service that only looked whether there is something to do has not gone on.
-            Whereabouts::Held(step) if step.kind == StepKind::Idle && steps > 0 => {
-                return if run.gate.work() == work { 0 } else { steps };
-            }
-            Whereabouts::Held(_) => {
-                run.gate.grant(actor, Decision::Pass);
-                steps += 1;
-            }
-            Whereabouts::Done => return steps,
-            Whereabouts::Moving(_) | Whereabouts::Away => {
-                if timeout(WAITS_AFTER, changes.changed()).await.is_err() {
-                    return steps;
-                }
-            }
-        }
-    }
-    steps
 }
 
 /// Nobody is held any more; waits until the clients are done.

@@ -2,12 +2,13 @@
 
 mod bench;
 mod client;
-pub(crate) mod directed;
+mod directed;
 mod drain;
 pub(crate) mod explored;
 mod finals;
 mod pacer;
 mod panic;
+pub(crate) mod rest;
 mod service;
 mod stress;
 
@@ -21,7 +22,7 @@ use tokio::task::JoinSet;
 
 pub use bench::{Bench, BenchRecord, Timed, Unbegun, bench};
 
-use self::directed::Rest;
+use self::rest::Rest;
 use crate::backend::{Arena, Backend, HarnessError, Time};
 use crate::context::{Ctx, Memory, Stepper};
 use crate::design::{Design, Layout, Role};

@@ -36,7 +36,6 @@ pub(crate) mod state {
     pub(crate) const NO_ACTIVE_SQL_TRANSACTION: &str = "25P01";
     pub(crate) const IN_FAILED_SQL_TRANSACTION: &str = "25P02";
     pub(crate) const INVALID_SQL_STATEMENT_NAME: &str = "26000";
-    pub(crate) const TRIGGERED_DATA_CHANGE_VIOLATION: &str = "27000";
     pub(crate) const DEPENDENT_OBJECTS_STILL_EXIST: &str = "2BP01";
     pub(crate) const INVALID_SAVEPOINT: &str = "3B001";
     pub(crate) const INVALID_SCHEMA_NAME: &str = "3F000";
@@ -59,7 +58,6 @@ pub(crate) mod state {
     pub(crate) const INVALID_COLUMN_REFERENCE: &str = "42P10";
     pub(crate) const INDETERMINATE_DATATYPE: &str = "42P18";
     pub(crate) const OBJECT_NOT_IN_PREREQUISITE_STATE: &str = "55000";
-    pub(crate) const OBJECT_IN_USE: &str = "55006";
     pub(crate) const LOCK_NOT_AVAILABLE: &str = "55P03";
     pub(crate) const QUERY_CANCELED: &str = "57014";
     pub(crate) const ADMIN_SHUTDOWN: &str = "57P01";

@@ -1,5 +1,4 @@
 //! The database of the model: PostgreSQL's SQL over an engine whose subject is concurrency.
-#![expect(dead_code, reason = "the store knows more than the SQL asks of it so far")]
 
 pub(crate) mod calendar;
 mod cases;

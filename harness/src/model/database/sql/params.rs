@@ -14,11 +14,6 @@ use super::input;
 pub(super) struct Params(RefCell<Vec<Option<Type>>>);
 
 impl Params {
-    /// Types that are given from the start.
-    pub(super) fn given(types: &[Type]) -> Self {
-        Params(RefCell::new(types.iter().copied().map(Some).collect()))
-    }
-
     /// `$1` is number 0.
     pub(super) fn use_of(&self, number: usize) -> Typed {
         let mut types = self.0.borrow_mut();

@@ -119,7 +119,7 @@ pub(super) struct Source {
 
 #[derive(Debug)]
 pub(super) enum SourceKind {
-    Table { table: TableId, name: Arc<str>, access: Access },
+    Table { table: TableId, access: Access },
     Query(Box<Query>),
     Cte(usize),
     Values(Vec<Vec<Expr>>),

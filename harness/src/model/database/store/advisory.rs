@@ -12,16 +12,6 @@ use super::xact::Snapshot;
 use crate::model::database::error::SqlError;
 use crate::model::footprint::Resource;
 
-/// A lock that is held or waited for, as `pg_locks` shows it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct LockEntry {
-    pub(crate) tag: LockTag,
-    pub(crate) mode: LockMode,
-    /// Zero for a prepared transaction.
-    pub(crate) pid: SessionId,
-    pub(crate) granted: bool,
-}
-
 /// A snapshot as `pg_current_snapshot` prints it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct SnapshotFacts {
@@ -135,31 +125,6 @@ impl Session {
     /// `pg_terminate_backend`; false where there is no such session.
     pub(crate) fn terminate(&self, pid: SessionId) -> bool {
         self.shared.lock().terminate(pid)
-    }
-
-    /// The locks that are held or waited for.
-    pub(crate) fn locks(&self) -> Vec<LockEntry> {
-        let state = self.shared.lock();
-        let pid = |slot: Slot| state.pid(slot);
-        let mut entries = Vec::new();
-        for (tag, lock) in state.locks.iter() {
-            for owner in &lock.owners {
-                let pid = pid(owner.slot);
-                entries.extend(owner.modes.iter().map(|mode| LockEntry {
-                    tag: *tag,
-                    mode,
-                    pid,
-                    granted: true,
-                }));
-            }
-            entries.extend(lock.queue.iter().map(|waiter| LockEntry {
-                tag: *tag,
-                mode: waiter.mode,
-                pid: pid(waiter.slot),
-                granted: false,
-            }));
-        }
-        entries
     }
 
     /// What the snapshot takes as ended.

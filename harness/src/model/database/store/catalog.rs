@@ -133,12 +133,6 @@ impl<T> Versioned<T> {
         self.versions.push((xid, version));
     }
 
-    /// Whether it is there for nobody and never will be.
-    pub(super) fn is_gone(&self, xacts: &Xacts) -> bool {
-        let mut newest = self.versions.iter().rev().filter(|(xid, _)| !xacts.is_aborted(*xid));
-        newest.next().is_none_or(|(xid, version)| version.is_none() && xacts.is_committed(*xid))
-    }
-
     /// Another transaction that runs and has made it or changes it.
     pub(super) fn pending(&self, xacts: &Xacts, me: Xid) -> Option<Xid> {
         let mut newest = self.versions.iter().rev().map(|(xid, _)| *xid);

@@ -1,7 +1,7 @@
 //! Checkpoints and crashes, and the synchronous standby.
 
 use super::Store;
-use super::id::{Lsn, SessionId, Slot};
+use super::id::{SessionId, Slot};
 use super::proc::Waiting;
 use super::state::State;
 
@@ -31,25 +31,10 @@ impl Store {
         state.wake_committing();
     }
 
-    /// The standby has all that is in the log.
-    pub(crate) fn standby_confirms(&self) {
-        let mut state = self.shared.lock();
-        let end = state.wal.end;
-        if let Some(standby) = &mut state.wal.standby {
-            *standby = end;
-        }
-        state.wake_committing();
-    }
-
     /// Whether the session's commit waits for the standby.
     pub(crate) fn is_waiting_for_standby(&self, pid: SessionId) -> bool {
         let state = self.shared.lock();
         state.slot_of(pid).is_some_and(|slot| state.proc(slot).waiting == Some(Waiting::Standby))
-    }
-
-    /// Where the log ends.
-    pub(crate) fn log_end(&self) -> Lsn {
-        self.shared.lock().wal.end
     }
 }
 

@@ -178,17 +178,6 @@ impl Session {
         numbered.filter_map(|(id, table)| Some((id, table.def.current(&state.xacts, me)?.clone()))).collect()
     }
 
-    /// The indexes of a table.
-    pub(crate) fn indexes(&self, table: TableId) -> Vec<(IndexId, Arc<IndexDef>)> {
-        let state = self.shared.lock();
-        let me = state.proc(self.slot).top();
-        let numbered = (0..).zip(&state.table(table).indexes);
-        let current = numbered.filter_map(|(slot, index)| {
-            Some((IndexId { table, slot }, index.current(&state.xacts, me)?.clone()))
-        });
-        current.collect()
-    }
-
     /// Makes a table.
     pub(crate) async fn create_table(&mut self, def: TableDef) -> Result<TableId, SqlError> {
         let def = Arc::new(def);

@@ -64,11 +64,6 @@ impl Heap {
         })
     }
 
-    /// How many versions there are.
-    pub(super) fn len(&self) -> usize {
-        self.count
-    }
-
     /// Puts a version on the last page, or on `near` where it fits there (the page of the version that it
     /// replaces).
     pub(super) fn put(&mut self, version: Version, near: Option<u32>) -> RowId {

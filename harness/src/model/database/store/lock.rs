@@ -32,16 +32,6 @@ impl Modes {
         self.0 & mode.bit() != 0
     }
 
-    pub(super) fn iter(self) -> impl Iterator<Item = LockMode> {
-        use LockMode::{
-            AccessExclusive, AccessShare, Exclusive, RowExclusive, RowShare, Share, ShareRowExclusive,
-            ShareUpdateExclusive,
-        };
-        let weak = [AccessShare, RowShare, RowExclusive, ShareUpdateExclusive];
-        let strong = [Share, ShareRowExclusive, Exclusive, AccessExclusive];
-        weak.into_iter().chain(strong).filter(move |mode| self.contains(*mode))
-    }
-
     pub(super) fn meets(self, other: Modes) -> bool {
         self.0 & other.0 != 0
     }
@@ -197,10 +187,6 @@ pub(super) struct LockTable {
 impl LockTable {
     pub(super) fn get(&self, tag: LockTag) -> Option<&Lock> {
         self.locks.get(&tag)
-    }
-
-    pub(super) fn iter(&self) -> impl Iterator<Item = (&LockTag, &Lock)> {
-        self.locks.iter()
     }
 
     /// Takes the lock if that needs no waiting.

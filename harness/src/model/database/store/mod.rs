@@ -84,7 +84,8 @@ impl Store {
     }
 
     /// The sessions that are open.
-    pub(crate) fn sessions(&self) -> Vec<SessionId> {
+    #[cfg(test)]
+    fn sessions(&self) -> Vec<SessionId> {
         let state = self.shared.lock();
         let open = state.procs.iter().flatten().filter(|proc| proc.prepared.is_none());
         open.map(|proc| proc.pid).collect()
@@ -104,11 +105,6 @@ impl Store {
     /// Cancels the session's statement; false where there is no such session.
     pub(crate) fn cancel(&self, pid: SessionId) -> bool {
         self.shared.lock().cancel(pid)
-    }
-
-    /// Ends the session; false where there is no such session.
-    pub(crate) fn terminate(&self, pid: SessionId) -> bool {
-        self.shared.lock().terminate(pid)
     }
 }
 

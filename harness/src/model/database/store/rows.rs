@@ -1,7 +1,6 @@
 //! What a session does with rows.
 
-use super::catalog::IndexDef;
-use super::id::{IndexId, RowId, Slot, TableId, Xid};
+use super::id::{IndexId, RowId, Slot, TableId};
 use super::lock::{LockMode, LockTag};
 use super::row_lock::{Attempt, Locked, WaitPolicy};
 use super::scan::{Access, Found};
@@ -13,7 +12,7 @@ use super::write::{Change, Entered, Entries};
 use super::xact::Snapshot;
 use crate::model::database::error::SqlError;
 use crate::model::database::error::state::{CARDINALITY_VIOLATION, LOCK_NOT_AVAILABLE};
-use crate::model::database::value::{Tuple, Value};
+use crate::model::database::value::Tuple;
 
 /// How `INSERT .. ON CONFLICT` went.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -37,17 +36,6 @@ pub(crate) enum Changed {
     SelfModified,
 }
 
-/// The system columns of a version.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) struct SystemColumns {
-    pub(crate) ctid: RowId,
-    pub(crate) xmin: Xid,
-    /// None where nobody holds it.
-    pub(crate) xmax: Xid,
-    pub(crate) cmin: u32,
-    pub(crate) cmax: u32,
-}
-
 impl Session {
     /// The rows that the snapshot sees.
     pub(crate) fn scan(
@@ -66,15 +54,6 @@ impl Session {
         let visible = state.is_visible(self.slot, version, snapshot);
         state.note_row_read(table, row);
         visible.then(|| Found { table, row, tuple: version.tuple.clone() })
-    }
-
-    /// The system columns of a version that was found.
-    pub(crate) fn system_columns(&self, found: &Found) -> Option<SystemColumns> {
-        let state = self.shared.lock();
-        let version = state.version(self.slot, found.table, found.row)?;
-        let (xmin, cmin, cmax, ctid) = (version.xmin, version.cmin, version.cmax, found.row);
-        let xmax = version.xmax.holders().last().map_or(Xid::NONE, |holder| holder.xid);
-        Some(SystemColumns { ctid, xmin, xmax, cmin, cmax })
     }
 
     /// Locks a row as `SELECT .. FOR ..` does.
@@ -257,16 +236,6 @@ impl Session {
             }),
             Fitness::Deleted | Fitness::Invisible | Fitness::Held => Ok(Changed::Gone),
         }
-    }
-
-    /// The lock that an update of a row needs.
-    pub(crate) fn update_lock(&self, table: TableId, old: &[Value], new: &[Value]) -> RowLock {
-        self.shared.lock().update_lock(self.slot, table, old, new)
-    }
-
-    /// The definition of an index.
-    pub(crate) fn index_def(&self, index: IndexId) -> Result<std::sync::Arc<IndexDef>, SqlError> {
-        self.shared.lock().index_def(self.slot, index).cloned()
     }
 }
 

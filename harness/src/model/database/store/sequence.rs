@@ -32,12 +32,7 @@ pub(crate) struct SequenceDef {
     pub(crate) cycle: bool,
 }
 
-impl SequenceDef {
-    /// As `CREATE SEQUENCE name` makes it.
-    pub(crate) fn named(name: impl Into<Arc<str>>) -> Self {
-        SequenceDef { name: name.into(), start: 1, increment: 1, min: 1, max: i64::MAX, cycle: false }
-    }
-}
+impl SequenceDef {}
 
 /// Where a sequence stands.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -237,11 +232,6 @@ impl Session {
         ids.iter().find(is_named).copied()
     }
 
-    /// Its definition.
-    pub(crate) fn sequence_def(&self, id: SequenceId) -> Result<SequenceDef, SqlError> {
-        self.shared.lock().sequence_def(self.slot, id).cloned()
-    }
-
     /// Locks a sequence.
     pub(crate) async fn lock_sequence(&mut self, id: SequenceId, mode: LockMode) -> Result<(), SqlError> {
         self.drive(|state, slot| Ok(state.lock_sequence(slot, id, mode))).await
@@ -298,14 +288,6 @@ impl Session {
         proc.last_sequence.and_then(|id| proc.last_values.get(&id).copied()).ok_or_else(|| {
             SqlError::new(OBJECT_NOT_IN_PREREQUISITE_STATE, "lastval is not yet defined in this session")
         })
-    }
-
-    /// Its `last_value` and `is_called`.
-    pub(crate) fn sequence_place(&self, id: SequenceId) -> (i64, bool) {
-        let state = self.shared.lock();
-        state.footprints.read(|| Resource::one("db sequences", id));
-        let place = state.sequences.get(id).place;
-        (place.last, place.called)
     }
 }
 

@@ -201,15 +201,6 @@ impl Session {
         state.wal.slots.iter().map(|(name, slot)| (name.clone(), slot.clone())).collect()
     }
 
-    /// `pg_logical_emit_message`.
-    pub(crate) fn emit_message(&mut self, transactional: bool, prefix: &str, content: &str) -> Lsn {
-        let mut state = self.shared.lock();
-        let xid = if transactional { state.xid(self.slot) } else { Xid::NONE };
-        let top = transactional.then(|| state.proc(self.slot).top());
-        state.footprints.write(|| Resource::all("db commits"));
-        state.wal.message(top, xid, prefix.into(), content.into())
-    }
-
     /// `pg_current_wal_lsn`.
     pub(crate) fn current_lsn(&self) -> Lsn {
         let state = self.shared.lock();
@@ -220,39 +211,21 @@ impl Session {
 
 fn decode(commit: &Commit, bounds: SlotBounds, lines: &mut Vec<SlotLine>) {
     let xid = commit.xid;
-    // Messages count for nothing there (`pg_decode_message` of `test_decoding`).
-    let silent = bounds.skip_empty && commit.changes.iter().all(|change| change.table.is_none());
-    if xid.is_none() {
-        // A message that belongs to no transaction.
-        lines.extend(commit.changes.iter().map(|change| line(change, xid, false)));
-        return;
-    }
+    let silent = bounds.skip_empty && commit.changes.is_empty();
     let first = commit.changes.first().map_or(commit.lsn, |change| change.lsn);
     let named = |word: &str| if bounds.without_xids { word.to_owned() } else { format!("{word} {xid}") };
     if !silent {
         lines.push(SlotLine { lsn: first, xid, text: named("BEGIN") });
     }
-    lines.extend(commit.changes.iter().map(|change| line(change, xid, true)));
+    lines.extend(commit.changes.iter().map(|change| line(change, xid)));
     if !silent {
         lines.push(SlotLine { lsn: commit.end, xid, text: named("COMMIT") });
     }
 }
 
-fn line(change: &Change, xid: Xid, transactional: bool) -> SlotLine {
-    let text = match &change.table {
-        Some(table) => {
-            let name = identifier(&table.name);
-            format!("table public.{name}: {}", action(change, &table.columns))
-        }
-        None => match &change.action {
-            Action::Message { prefix, content } => format!(
-                "message: transactional: {} prefix: {prefix}, sz: {} content:{content}",
-                u8::from(transactional),
-                content.len()
-            ),
-            _ => String::new(),
-        },
-    };
+fn line(change: &Change, xid: Xid) -> SlotLine {
+    let name = identifier(&change.table.name);
+    let text = format!("table public.{name}: {}", action(change, &change.table.columns));
     SlotLine { lsn: change.lsn, xid, text }
 }
 
@@ -272,7 +245,6 @@ fn action(change: &Change, columns: &[Column]) -> String {
         Action::Delete(_) if change.identity.is_empty() => "DELETE: (no-tuple-data)".to_owned(),
         Action::Delete(old) => format!("DELETE:{}", key(old)),
         Action::Truncate => "TRUNCATE: (no-flags)".to_owned(),
-        Action::Message { .. } => String::new(),
     }
 }
 

@@ -24,25 +24,16 @@ const RECORD_BYTES: u64 = 48;
 #[derive(Debug, Clone)]
 pub(super) enum Action {
     Insert(Tuple),
-    Update {
-        old: Tuple,
-        new: Tuple,
-    },
+    Update { old: Tuple, new: Tuple },
     Delete(Tuple),
     Truncate,
-    /// `pg_logical_emit_message`.
-    Message {
-        prefix: Arc<str>,
-        content: Arc<str>,
-    },
 }
 
 /// A change in the log.
 #[derive(Debug, Clone)]
 pub(super) struct Change {
     pub(super) lsn: Lsn,
-    /// The table; none for a message.
-    pub(super) table: Option<Arc<TableDef>>,
+    pub(super) table: Arc<TableDef>,
     /// The columns of the key by which the row is known (the replica identity).
     pub(super) identity: Arc<[usize]>,
     pub(super) action: Action,
@@ -63,7 +54,6 @@ pub(super) struct Commit {
 pub(super) struct Unflushed {
     pub(super) lsn: Lsn,
     pub(super) xids: Vec<Xid>,
-    pub(super) written: Vec<Written>,
     /// The number of its end.
     pub(super) end: u64,
     at: Instant,
@@ -122,27 +112,10 @@ impl Wal {
     pub(super) fn change(&mut self, table: Arc<TableDef>, identity: Arc<[usize]>, action: Action) -> Change {
         let values = match &action {
             Action::Insert(tuple) | Action::Delete(tuple) | Action::Update { new: tuple, .. } => tuple.len(),
-            Action::Truncate | Action::Message { .. } => 0,
+            Action::Truncate => 0,
         };
         let lsn = self.write(RECORD_BYTES + 8 * values as u64);
-        Change { lsn, table: Some(table), identity, action }
-    }
-
-    /// A message, in the stream as of its transaction or at once.
-    pub(super) fn message(&mut self, top: Option<Xid>, xid: Xid, prefix: Arc<str>, content: Arc<str>) -> Lsn {
-        let lsn = self.write(RECORD_BYTES + (prefix.len() + content.len()) as u64);
-        if self.is_watched() {
-            let action = Action::Message { prefix, content };
-            let change = Change { lsn, table: None, identity: [].into(), action };
-            match top {
-                Some(top) => self.record(top, change),
-                None => {
-                    let (end, changes) = (self.end, vec![change]);
-                    self.commits.push_back(Arc::new(Commit { lsn, end, xid, changes }));
-                }
-            }
-        }
-        self.end
+        Change { lsn, table, identity, action }
     }
 
     /// How many changes of the transaction there are.
@@ -188,8 +161,8 @@ impl Wal {
     /// Notes that a commit has come to be visible, before it is flushed.
     pub(super) fn seen(&mut self, tx: &Tx, lsn: Option<Lsn>, end: u64) {
         if let Some(lsn) = lsn.filter(|lsn| *lsn > self.flushed) {
-            let (xids, written, at) = (tx.xids(), tx.written.clone(), Instant::now());
-            self.unflushed.push(Unflushed { lsn, xids, written, end, at });
+            let (xids, at) = (tx.xids(), Instant::now());
+            self.unflushed.push(Unflushed { lsn, xids, end, at });
         }
     }
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sqlparser::ast;
 
 use super::super::super::error::{SqlError, state};
-use super::super::super::store::{IndexId, LockMode, TableId};
+use super::super::super::store::{LockMode, TableId};
 use super::super::super::value::Value;
 use super::super::expression::Expr;
 use super::super::names;
@@ -403,9 +403,4 @@ fn check_count(given: usize, columns: usize) -> Result<(), SqlError> {
         return Err(SqlError::new(state::SYNTAX_ERROR, message));
     }
     Ok(())
-}
-
-/// The indexes that an insertion without a conflict target looks at.
-pub(in super::super) fn all_unique(schema: &Schema) -> Vec<IndexId> {
-    schema.indexes.iter().filter(|index| index.unique).map(|index| index.id).collect()
 }

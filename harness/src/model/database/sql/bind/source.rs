@@ -35,7 +35,7 @@ impl Placed {
 
     /// A table under a name.
     pub(super) fn table(table: super::TableId, schema: &Arc<Schema>, alias: Arc<str>, start: usize) -> Self {
-        let kind = SourceKind::Table { table, name: Arc::clone(&schema.name), access: Access::All };
+        let kind = SourceKind::Table { table, access: Access::All };
         let width = schema.columns.len();
         Placed { kind, start, width, on: None, schema: Some(Arc::clone(schema)), alias }
     }

@@ -202,11 +202,6 @@ pub(in super::super) fn resolve(name: &str, args: Vec<Typed>, params: &Params) -
     Ok(Typed::new(expr, *result))
 }
 
-/// Whether a function of that name is in the table.
-pub(in super::super) fn is_known(name: &str) -> bool {
-    SIGNATURES.iter().any(|signature| signature.0 == name)
-}
-
 fn known(name: &str) -> String {
     let list = |(name, args, ..): &Signature| {
         let args: Vec<String> = args.iter().map(ToString::to_string).collect();
