@@ -84,6 +84,8 @@ pub struct Violation {
     pub at_schedule: u64,
     /// Whether the schedule violates the property again when it is replayed.
     pub replays: bool,
+    /// Whether it matters who goes on first after its last move, which servers may decide otherwise.
+    pub leaves_race: bool,
     /// The shrunk schedule.
     pub witness: ShrunkWitness,
     /// How often it was reproduced on real servers, where that was asked for.
@@ -206,6 +208,12 @@ fn violated(out: &mut String, violation: &Violation) -> std::fmt::Result {
             "    its schedule does not come out the same when it is replayed, so it is not shrunk"
         )?;
     }
+    if violation.leaves_race {
+        writeln!(
+            out,
+            "    it matters who goes on first after its last move, which servers may decide otherwise"
+        )?;
+    }
     let moves = &witness.moves;
     writeln!(out, "    {} moves ({}):", moves.len(), witness.schedule)?;
     for step in moves {
@@ -242,6 +250,7 @@ mod tests {
             expected: true,
             at_schedule: 3,
             replays: true,
+            leaves_race: false,
             witness: ShrunkWitness {
                 moves: vec!["client-0 until its operation is done".to_owned()],
                 story: vec!["relay  SELECT id FROM outbox".to_owned()],

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crosscheck_harness::design::Design;
-use crosscheck_harness::explore::{Exploration, Search, explore};
+use crosscheck_harness::explore::{Exploration, Replays, Search, explore};
 use crosscheck_models::property::Property;
 use crosscheck_scenarios::design;
 
@@ -53,7 +53,7 @@ fn what_broken_variants_break_is_found_and_shrunk() {
         let exploration = explored(id, &search);
         let found = exploration.found.iter().find(|found| found.verdict.property == property);
         let found = found.unwrap_or_else(|| panic!("{id} violates {property}"));
-        assert!(found.replays, "{id}: the witness of {property} is replayed");
+        assert_eq!(found.replays, Replays::Same, "{id}: the witness of {property} is replayed");
         assert!(found.moves <= 10, "{id}: {property} in {} moves", found.moves);
         assert!(found.with_faults <= with_faults, "{id}: {property} takes no fault");
         let witness = found.verdict.witness.as_ref().expect("a violation has a witness");

@@ -3,6 +3,7 @@
 
 mod coverage;
 mod exhaustive;
+mod found;
 mod happens_before;
 mod moves;
 mod shrink;
@@ -13,19 +14,17 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crosscheck_models::property::Property;
-use crosscheck_models::verdict::{PropertyVerdict, Verdict};
 use tokio::runtime::Runtime;
 
 use self::coverage::Coverage;
+pub use self::found::{Found, Replays};
+
 use self::exhaustive::{Follow, Known};
 use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
 use crate::design::Design;
-use crate::judge;
 use crate::operation::Operation;
 use crate::runner::explored::{self, Driver, Explored, Template};
-use crate::runner::rest::Rest;
-use crate::runner::{Doubt, RunRecord};
 use crate::schedule::{Directed, Move, Plan, Schedule};
 use crate::virtual_time;
 
@@ -59,23 +58,6 @@ pub struct Search {
     pub reduce: bool,
     /// Schedules that earlier searches found: they are replayed first, and said to violate something or not.
     pub kept: Vec<Schedule>,
-}
-
-/// A violation.
-#[derive(Debug, Clone)]
-pub struct Found {
-    /// Whether a fault was needed.
-    pub with_faults: bool,
-    /// The verdict, with its witness, on the shrunk schedule.
-    pub verdict: PropertyVerdict,
-    /// The shrunk schedule.
-    pub schedule: Schedule,
-    /// The moves of the shrunk schedule.
-    pub moves: usize,
-    /// Which schedule of the search it was, from 1.
-    pub at: u64,
-    /// Whether the schedule violates the property also when it is replayed as moves; if not, it is not shrunk.
-    pub replays: bool,
 }
 
 /// What an exploration came to.
@@ -335,131 +317,12 @@ impl Explorer<'_> {
         runtime()?.block_on(run)
     }
 
-    fn judge(&mut self, operations: &[Vec<Operation>], explored: &Explored) -> Result<(), HarnessError> {
-        if explored.record.doubt != Doubt::None {
-            self.exploration.inconclusive += 1;
-        }
-        let with_faults = explored.taken.iter().any(|taken| taken.turn.is_mishap());
-        for verdict in self.violated(&explored.record, with_faults)? {
-            let known = |found: &Found| {
-                found.verdict.property == verdict.property
-                    && found.with_faults <= with_faults
-                    && found.replays
-            };
-            if self.exploration.found.iter().any(known) {
-                continue;
-            }
-            let moves = moves::moves(&explored.actors, &explored.taken);
-            let directed = Directed { clients: operations.to_vec(), moves };
-            let found = self.shrunk(directed, verdict, with_faults);
-            self.keep(found);
-        }
-        Ok(())
-    }
-
-    /// Keeps a violation in the place of those that say less.
-    fn keep(&mut self, found: Found) {
-        let says_more = |one: &Found, other: &Found| {
-            one.verdict.property == other.verdict.property
-                && one.with_faults <= other.with_faults
-                && one.replays >= other.replays
-        };
-        if self.exploration.found.iter().any(|old| says_more(old, &found)) {
-            return;
-        }
-        self.exploration.found.retain(|old| !says_more(&found, old));
-        self.exploration.found.push(found);
-    }
-
-    /// The violated ones of what is judged.
-    fn violated(&self, record: &RunRecord, with_faults: bool) -> Result<Vec<PropertyVerdict>, HarnessError> {
-        let asked = if with_faults { &self.search.with_faults } else { &self.search.without_faults };
-        let history = judge::history(record).map_err(|error| HarnessError::failed(error.to_string()))?;
-        let judged = judge::judge(record, &history, asked, &[]).properties;
-        Ok(judged
-            .into_iter()
-            .map(|judged| judged.verdict)
-            .filter(|verdict| verdict.verdict == Verdict::Violated)
-            .collect())
-    }
-
-    fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
-        let property = verdict.property;
-        let violates =
-            |directed: &Directed, rest: &Rest| !self.replayed(directed, &[property], rest).is_empty();
-        let at_once = |directed: &Directed| violates(directed, &Rest::AtOnce);
-        // Servers decide otherwise than the model who is first after the last move: it must not matter.
-        let in_any_order = |directed: &Directed| {
-            at_once(directed)
-                && Rest::orders(&self.design.services(), directed.clients.len())
-                    .iter()
-                    .all(|rest| violates(directed, rest))
-        };
-        let replays = at_once(&directed);
-        let smallest = if in_any_order(&directed) {
-            shrink::shrink(directed, in_any_order)
-        } else if replays {
-            shrink::shrink(directed, at_once)
-        } else {
-            directed
-        };
-        let verdict = self.replayed(&smallest, &[property], &Rest::AtOnce).pop().unwrap_or(verdict);
-        let moves = smallest.moves.len();
-        // What needs no fault in the end is found without faults, if it is looked for there.
-        let with_faults = with_faults
-            && (smallest.moves.iter().any(is_fault) || !self.search.without_faults.contains(&property));
-        let mut schedule = self.schedule(smallest);
-        schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
-        schedule.about = format!("found by exploration: violates {property}");
-        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, replays }
-    }
-
-    /// What a schedule of an earlier search violates now.
-    fn still_violates(&self, kept: &Schedule) -> Vec<Property> {
-        let Plan::Directed(directed) = &kept.plan else { return Vec::new() };
-        let asked = if directed.moves.iter().any(is_fault) {
-            &self.search.with_faults
-        } else {
-            &self.search.without_faults
-        };
-        let violated = self.replayed(directed, asked, &Rest::AtOnce);
-        violated.into_iter().map(|verdict| verdict.property).collect()
-    }
-
-    /// The violated ones of these properties on a directed schedule; none if it does not play to its end.
-    fn replayed(&self, directed: &Directed, asked: &[Property], rest: &Rest) -> Vec<PropertyVerdict> {
-        let schedule = self.schedule(directed.clone());
-        let (place, _) = self.template.place();
-        let run = crate::runner::play(self.design.clone(), place, &schedule, None, rest);
-        let Some(record) = runtime().ok().and_then(|runtime| runtime.block_on(run).ok()) else {
-            return Vec::new();
-        };
-        let stalled = matches!(record.doubt, Doubt::Incomplete(_) | Doubt::StillMoving(_));
-        let Some(history) = judge::history(&record).ok().filter(|_| !stalled) else { return Vec::new() };
-        let judged = judge::judge(&record, &history, asked, &[]).properties;
-        let verdicts = judged.into_iter().map(|judged| judged.verdict);
-        verdicts.filter(|verdict| verdict.verdict == Verdict::Violated).collect()
-    }
-
     fn schedule(&self, directed: Directed) -> Schedule {
         let mut schedule = Schedule::directed(&self.design.id(), "explored", "", directed);
         schedule.seed = self.search.seed;
         debug_assert!(matches!(schedule.plan, Plan::Directed(_)));
         schedule
     }
-
-    fn is_everything_found(&self) -> bool {
-        let found = |(property, with_faults): &(Property, bool)| {
-            self.exploration.found.iter().any(|found| {
-                found.verdict.property == *property && found.with_faults <= *with_faults && found.replays
-            })
-        };
-        !self.search.wanted.is_empty() && self.search.wanted.iter().all(found)
-    }
-}
-
-fn is_fault(step: &Move) -> bool {
-    !matches!(step, Move::Run { .. } | Move::Start { .. } | Move::Wait { .. })
 }
 
 /// The faults that the design claims something about: those that it names, and those that its schedules begin.

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use clap::Args as ClapArgs;
 use crosscheck_harness::design::Design;
-use crosscheck_harness::explore::{Exploration, Found, Search, explore};
+use crosscheck_harness::explore::{Exploration, Found, Replays, Search, explore};
 use crosscheck_harness::schedule::{Move, Plan, Schedule, Until};
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{Verdict, Witness};
@@ -262,7 +262,8 @@ fn violation(
         with_faults: found.with_faults,
         expected,
         at_schedule: found.at,
-        replays: found.replays,
+        replays: found.replays != Replays::Otherwise,
+        leaves_race: found.replays == Replays::LeavesRace,
         witness: ShrunkWitness { moves, story, summary, schedule: file.display().to_string() },
         confirmed: None,
     })
