@@ -116,6 +116,34 @@ impl Checker {
     }
 }
 
+impl Checker {
+    /// What it is about, in a line.
+    pub fn about(self) -> &'static str {
+        match self {
+            Checker::ListAppend => "transactions that append to lists",
+            Checker::RwRegister => "transactions that write registers",
+            Checker::ReadCommitted => "registers whose transactions read what is committed",
+            Checker::ReadAtomic => "registers whose transactions are seen whole",
+            Checker::Causal => "registers whose transactions are seen after what came before them",
+            Checker::Register => "a linearizable register, or one for each key",
+            Checker::LinearizableCounter => "a linearizable counter",
+            Checker::Mutex => "a linearizable lock",
+            Checker::FifoQueue => "a linearizable queue",
+            Checker::Set => "the last read of a set",
+            Checker::SetFull => "every read of a set",
+            Checker::Counter => "a counter between bounds",
+            Checker::Queue => "what is dequeued was enqueued",
+            Checker::TotalQueue => "what goes in comes out",
+            Checker::UniqueIds => "ids are unique",
+            Checker::Bank => "accounts keep their total",
+            Checker::LongFork => "reads see writes in one order",
+            Checker::CausalReverse => "reads see writes in the order of real time",
+            Checker::AdyaG2 => "inserts that exclude each other",
+            Checker::Kafka => "a log gives what was sent to it, once and in order",
+        }
+    }
+}
+
 impl fmt::Display for Checker {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(self.name())
@@ -216,7 +244,8 @@ pub fn applicable(history: &OpHistory) -> Vec<Checker> {
         found.push(if reads_list() { Checker::SetFull } else { Checker::Counter });
     }
     if has("enqueue") {
-        found.push(Checker::TotalQueue);
+        // What is still in a queue that nobody drained is not lost.
+        found.push(if has("drain") { Checker::TotalQueue } else { Checker::Queue });
     }
     if has("generate") {
         found.push(Checker::UniqueIds);

@@ -179,6 +179,12 @@ pub struct CheckEntry {
     pub also_not: Vec<String>,
     /// What the verdict rests on.
     pub exercised: BTreeMap<String, u64>,
+    /// Why the verdict is unknown, or what limits it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// An order that shows the history valid, which can be replayed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub certificate: Option<serde_json::Value>,
 }
 
 /// One anomaly.
@@ -187,7 +193,17 @@ pub struct AnomalyEntry {
     /// Its name.
     pub kind: String,
     /// The evidence.
-    pub witness: Option<Witness>,
+    pub witness: Option<Evidence>,
+}
+
+/// The evidence of an anomaly.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Evidence {
+    /// In a history of ours.
+    Ours(Witness),
+    /// In a history of others, as its checker has it.
+    Foreign(serde_json::Value),
 }
 
 /// What `bench` prints.
@@ -281,7 +297,7 @@ impl CheckEntry {
     pub fn of(verdict: &PropertyVerdict) -> CheckEntry {
         let anomaly = |witness: &Witness| AnomalyEntry {
             kind: verdict.property.id().to_owned(),
-            witness: Some(witness.clone()),
+            witness: Some(Evidence::Ours(witness.clone())),
         };
         CheckEntry {
             checker: verdict.property.id().to_owned(),
@@ -291,6 +307,8 @@ impl CheckEntry {
             not: Vec::new(),
             also_not: Vec::new(),
             exercised: verdict.exercised.clone(),
+            reason: verdict.reason.clone(),
+            certificate: None,
         }
     }
 }

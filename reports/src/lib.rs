@@ -7,6 +7,7 @@
 pub mod checked;
 pub mod document;
 pub mod explored;
+pub mod foreign;
 pub mod html;
 pub mod json;
 pub mod junit;

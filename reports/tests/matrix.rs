@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{Verdict, Witness};
 use crosscheck_reports::document::{
-    AnomalyEntry, BenchDocument, BenchRow, CheckDocument, CheckEntry, Expected, FileEntry, MatrixCell,
-    MatrixDocument, MatrixRow, Percentiles,
+    AnomalyEntry, BenchDocument, BenchRow, CheckDocument, CheckEntry, Evidence, Expected, FileEntry,
+    MatrixCell, MatrixDocument, MatrixRow, Percentiles,
 };
 use crosscheck_reports::html::{self, ReportLinks};
 use crosscheck_reports::json;
@@ -140,11 +140,13 @@ fn a_check_as_json() {
                 verdict: Verdict::Violated,
                 anomalies: vec![AnomalyEntry {
                     kind: "lost".to_owned(),
-                    witness: Some(witness(Property::NoLoss)),
+                    witness: Some(Evidence::Ours(witness(Property::NoLoss))),
                 }],
                 not: Vec::new(),
                 also_not: Vec::new(),
                 exercised: BTreeMap::from([("committed".to_owned(), 2)]),
+                reason: None,
+                certificate: None,
             }],
         }],
         seconds: 0.01,

@@ -45,6 +45,27 @@ pub fn render(checked: &CheckedHistory, detail: Detail, style: Style) -> String 
     out
 }
 
+/// The verdict on a line of its own, for several histories at once.
+#[must_use]
+pub fn render_line(checked: &CheckedHistory, style: Style) -> String {
+    let worst = checked.verdict();
+    let names: Vec<&str> = checked
+        .verdicts
+        .iter()
+        .filter(|judged| judged.verdict == worst && worst != Verdict::Valid)
+        .map(|judged| judged.property.id())
+        .collect();
+    let what = if names.is_empty() {
+        match checked.verdicts.len() {
+            1 => "1 property judged".to_owned(),
+            count => format!("{count} properties judged"),
+        }
+    } else {
+        names.join(", ")
+    };
+    format!("{}  {}: {what}\n", style.verdict(worst), checked.file)
+}
+
 fn row(judged: &PropertyVerdict, detail: Detail) -> Vec<Cell> {
     let verdict = Cell::left(judged.verdict.to_string()).toned(tone(judged.verdict));
     let mut cells = vec![verdict, Cell::left(judged.property.id())];

@@ -7,7 +7,7 @@ mod run;
 mod table;
 
 pub use bench::render as render_bench;
-pub use check::{Detail, render as render_check};
+pub use check::{Detail, render as render_check, render_line as render_check_line};
 pub use matrix::render as render_matrix;
 pub use run::render;
 
@@ -35,6 +35,11 @@ enum Tone {
 }
 
 impl Style {
+    /// A verdict as the word that begins a line.
+    pub(crate) fn verdict(self, verdict: Verdict) -> String {
+        self.paint(tone(verdict), &verdict.to_string().to_uppercase())
+    }
+
     fn paint(self, tone: Tone, text: &str) -> String {
         let code = match (self, tone) {
             (Style::Plain, _) => return text.to_owned(),

@@ -6,6 +6,7 @@ use std::fmt::Write as _;
 use crosscheck_harness::design::{Design, Needs};
 use crosscheck_harness::fault::{Argument, FAULTS, Fault};
 use crosscheck_models::check;
+use crosscheck_models::checker::Checker;
 use crosscheck_models::property::Property;
 use crosscheck_reports::json;
 use crosscheck_scenarios::design;
@@ -42,7 +43,7 @@ struct Catalogue {
     faults: Vec<FaultEntry>,
     checkers: Vec<&'static str>,
     formats: Vec<FormatEntry>,
-    backends: [BackendEntry; 2],
+    backends: [BackendEntry; 3],
 }
 
 /// A design with its variants, of which it is itself the first.
@@ -76,7 +77,7 @@ struct FaultEntry {
     arguments: Vec<Argument>,
 }
 
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize)]
 struct FormatEntry {
     id: &'static str,
     about: &'static str,
@@ -88,7 +89,18 @@ struct BackendEntry {
     about: &'static str,
 }
 
-const BACKENDS: [BackendEntry; 2] = [
+const FORMATS: [FormatEntry; 8] = [
+    FormatEntry { id: "crosscheck", about: "JSON lines: a header, then one event a line" },
+    FormatEntry { id: "edn", about: "Jepsen's: one operation a line, or all in one vector" },
+    FormatEntry { id: "json", about: "elle-cli's: an array of operations, or one a line" },
+    FormatEntry { id: "jsonl", about: "the same as json" },
+    FormatEntry { id: "jepsen-log", about: "the lines that `jepsen.util` logs" },
+    FormatEntry { id: "plume", about: "`r(key,value,session,txn)` and `w(..)`, one a line" },
+    FormatEntry { id: "awdit", about: "the same as plume" },
+    FormatEntry { id: "csv", about: "rows under a line of column names" },
+];
+
+const BACKENDS: [BackendEntry; 3] = [
     BackendEntry {
         id: "model",
         about: "in process, in virtual time; always there, and the only one that `explore` searches",
@@ -96,6 +108,10 @@ const BACKENDS: [BackendEntry; 2] = [
     BackendEntry {
         id: "local",
         about: "PostgreSQL, Redis and Kafka as processes of ours; `crosscheck doctor` says if they are here",
+    },
+    BackendEntry {
+        id: "docker",
+        about: "PostgreSQL, Redis and Kafka or Redpanda in containers; `crosscheck doctor` says if they can start",
     },
 ];
 
@@ -120,11 +136,9 @@ impl Catalogue {
                 .into_iter()
                 .filter(|property| check::is_checked(*property))
                 .map(Property::id)
+                .chain(Checker::all().map(Checker::name))
                 .collect(),
-            formats: vec![FormatEntry {
-                id: "crosscheck",
-                about: "JSON lines: a header, then one event a line",
-            }],
+            formats: FORMATS.to_vec(),
             backends: BACKENDS,
         }
     }
@@ -140,6 +154,8 @@ impl Catalogue {
             (id, format!("{:<3}  {}{lack}", property.letters, property.statement))
         });
         section(&mut text, "properties, and the checkers of them", properties);
+        let checkers = Checker::all().map(|checker| (checker.name(), checker.about().to_owned()));
+        section(&mut text, "checkers of histories that others have recorded", checkers);
         let faults = self.faults.iter().map(|entry| (entry.fault.id, entry.fault.about.to_owned()));
         section(&mut text, "faults", faults);
         section(&mut text, "what faults take: NAME=VALUE in parentheses", self.arguments());

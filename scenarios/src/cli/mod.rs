@@ -12,6 +12,7 @@ mod conform;
 mod doctor;
 mod exit;
 mod explore;
+mod generate;
 mod list;
 mod matrix;
 mod output;
@@ -50,6 +51,7 @@ enum Command {
     Replay(args::ReplayArgs),
     Check(check::Args),
     Conform(conform::Args),
+    Generate(generate::Args),
     Report(report::Args),
     Doctor(doctor::Args),
     Bench(args::BenchArgs),
@@ -65,6 +67,7 @@ impl Command {
             Command::Replay(args) => replay::execute(&args),
             Command::Check(args) => check::execute(args),
             Command::Conform(args) => conform::execute(&args),
+            Command::Generate(args) => generate::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Doctor(args) => doctor::execute(&args),
             Command::Bench(args) => bench::execute(&args),

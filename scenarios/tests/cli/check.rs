@@ -154,3 +154,78 @@ fn the_bound_of_staleness_is_an_option() {
     let judged = |delta| check(&stale, &["--checker", "bounded-staleness", "--delta", delta]).exit;
     assert_eq!((judged("1us"), judged("1s")), (1, 0));
 }
+
+/// What a simulated database of that isolation leaves, judged as a foreign history.
+fn generated(kind: &str, isolation: &str, options: &[&str]) -> Ran {
+    let dir = directory(&[]);
+    let made = crosscheck(
+        dir.path(),
+        &["generate", "--kind", kind, "--isolation", isolation, "--txns", "400", "--out", "h.jsonl"],
+    );
+    assert_eq!((made.exit, made.stderr.as_str()), (0, ""));
+    crosscheck(dir.path(), &[&["check", "h.jsonl"], options].concat())
+}
+
+#[test]
+fn what_a_database_of_known_strength_leaves_is_judged_by_its_strength() {
+    for kind in ["list-append", "rw-register", "register", "cas-register", "set", "queue", "bank"] {
+        let ran = generated(kind, "serializable", &[]);
+        assert_eq!(ran.exit, 0, "{kind}: {}{}", ran.stdout, ran.stderr);
+    }
+    let cases = [("serializable", 1), ("snapshot-isolation", 0), ("read-committed", 0)];
+    for (level, exit) in cases {
+        let ran = generated("list-append", "snapshot-isolation", &["--level", level]);
+        assert_eq!(ran.exit, exit, "{level}: {}{}", ran.stdout, ran.stderr);
+    }
+    let weak = generated("list-append", "read-uncommitted", &["--level", "read-committed"]);
+    assert_eq!(weak.exit, 1, "{}", weak.stdout);
+}
+
+const G1C: &str = "\
+{:index 0, :type :invoke, :process 0, :f :txn, :value [[:append :x 1] [:r :y nil]]}
+{:index 1, :type :invoke, :process 1, :f :txn, :value [[:append :y 1] [:r :x nil]]}
+{:index 2, :type :ok, :process 0, :f :txn, :value [[:append :x 1] [:r :y [1]]]}
+{:index 3, :type :ok, :process 1, :f :txn, :value [[:append :y 1] [:r :x [1]]]}
+";
+
+#[test]
+fn a_cycle_in_a_history_of_jepsen_is_told() {
+    let dir = directory(&[("h.edn", G1C.to_owned())]);
+    let ran = crosscheck(dir.path(), &["check", "h.edn"]);
+    assert_eq!(ran.exit, 1);
+    insta::assert_snapshot!(ran.stdout);
+    let asked = crosscheck(
+        dir.path(),
+        &["check", "h.edn", "--checker", "list-append", "--level", "read-uncommitted"],
+    );
+    assert_eq!(asked.exit, 0, "{}", asked.stdout);
+    let ran = crosscheck(dir.path(), &["check", "h.edn", "--json"]);
+    let document = document(&ran);
+    assert_eq!(document["files"][0]["format"], "edn");
+    assert_eq!(document["files"][0]["checks"][0]["checker"], "list-append");
+    assert_eq!(document["files"][0]["checks"][0]["level"], "strict-serializable");
+}
+
+#[test]
+fn several_files_get_a_line_each() {
+    let dir =
+        directory(&[("a.edn", G1C.to_owned()), ("b.jsonl", nothing_lost()), ("c.edn", "{:type".to_owned())]);
+    let ran = crosscheck(dir.path(), &["check", "a.edn", "b.jsonl", "c.edn"]);
+    assert_eq!(ran.exit, 4);
+    insta::assert_snapshot!(format!("{}---\n{}", ran.stdout, ran.stderr));
+}
+
+#[test]
+fn what_does_not_fit_the_history_is_refused_by_name() {
+    let dir = directory(&[("h.edn", G1C.to_owned()), ("ours.jsonl", nothing_lost())]);
+    let cases = [
+        (["h.edn", "--checker", "no-loss"], "no-loss is about histories of Crosscheck's own"),
+        (["ours.jsonl", "--checker", "bank"], "bank is for histories of others"),
+        (["h.edn", "--format", "csv"], "h.edn: "),
+    ];
+    for (options, said) in cases {
+        let ran = crosscheck(dir.path(), &[&["check"], &options[..]].concat());
+        assert_eq!(ran.exit, 4, "{options:?}: {}", ran.stdout);
+        assert!(ran.stderr.contains(said), "{options:?}: {}", ran.stderr);
+    }
+}

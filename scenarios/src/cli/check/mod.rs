@@ -7,18 +7,24 @@ use std::sync::mpsc::{self, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use clap::ValueEnum;
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use crosscheck_models::check::{self, FaultWindow, Options};
+use crosscheck_models::checker::Checker;
+use crosscheck_models::foreign::{self as others, Columns};
 use crosscheck_models::history::History;
+use crosscheck_models::isolation::Level;
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{PropertyVerdict, Verdict};
 use crosscheck_reports::checked::CheckedHistory;
 use crosscheck_reports::document::{CheckDocument, FileEntry};
+use crosscheck_reports::foreign::CheckedForeign;
 use crosscheck_reports::run::FaultWindow as SavedWindow;
 use crosscheck_reports::text::{self, Detail};
 use crosscheck_scenarios::run_dir::{self, RunDirError};
 
 use super::{Exit, Output, Stop, value};
+
+mod foreign;
 
 /// Judges saved histories, and names what they violate
 #[derive(Debug, clap::Args)]
@@ -26,17 +32,38 @@ use super::{Exit, Output, Stop, value};
 Examples:
   crosscheck check history.jsonl                     every property that applies to it
   crosscheck check crosscheck-runs/latest --explain  a run, with the lines that prove a violation
-  crosscheck check *.jsonl --checker no-loss,no-dup --strict --json")]
+  crosscheck check *.jsonl --checker no-loss,no-dup --strict --json
+  crosscheck check history.edn --level serializable  what Jepsen or Elle recorded
+  crosscheck check rows.csv --checker register --columns key=account,process=session")]
 pub(crate) struct Args {
     /// Histories, or directories of runs
     #[arg(value_name = "FILE|RUN_DIR", required = true)]
     paths: Vec<PathBuf>,
-    /// Judge these, with commas between them; all that apply if not given
-    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = value::property())]
-    checker: Vec<Property>,
-    /// The format of the histories
-    #[arg(long, value_name = "F", value_enum, default_value_t = Format::Crosscheck)]
-    format: Format,
+    /// Judge these, with commas between them: properties, or checkers of histories of others; all that apply if not
+    /// given
+    #[arg(long, value_name = "NAME,..", value_delimiter = ',', value_parser = asked(), hide_possible_values = true)]
+    checker: Vec<Asked>,
+    /// crosscheck, edn, json, jsonl, jepsen-log, plume, awdit or csv; told by the file if not given
+    #[arg(long, value_name = "F", value_parser = format)]
+    format: Option<Format>,
+    /// The consistency model that transactions are judged against [default: strict-serializable]
+    #[arg(long, value_name = "L", value_parser = level)]
+    level: Option<Level>,
+    /// Versions of registers: each key by itself is linearizable
+    #[arg(long)]
+    linearizable_keys: bool,
+    /// Versions of registers: each key by itself is sequentially consistent
+    #[arg(long)]
+    sequential_keys: bool,
+    /// Versions of registers: within a transaction a write follows what was read of the key before
+    #[arg(long)]
+    wfr_keys: bool,
+    /// Accounts of a bank may be overdrawn
+    #[arg(long)]
+    allow_negative_balances: bool,
+    /// Which column of a table is what, as in key=account,process=session
+    #[arg(long, value_name = "ROLE=NAME,..", value_parser = foreign::columns)]
+    columns: Option<Columns>,
     /// A verdict of valid needs a history in which the property could have been violated
     #[arg(long)]
     strict: bool,
@@ -54,16 +81,100 @@ pub(crate) struct Args {
 }
 
 /// How a history is written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Format {
-    /// Ours: a header, then one event a line
+    /// Ours: a header, then one event a line.
     Crosscheck,
+    /// As others do.
+    Others(others::Format),
 }
 
-impl Format {
-    fn id(self) -> &'static str {
+fn format(name: &str) -> Result<Format, String> {
+    match name {
+        "crosscheck" => Ok(Format::Crosscheck),
+        other => other.parse().map(Format::Others).map_err(|error| format!("{error}, and crosscheck")),
+    }
+}
+
+fn level(name: &str) -> Result<Level, String> {
+    name.parse().map_err(|error: crosscheck_models::isolation::UnknownLevel| error.to_string())
+}
+
+/// What is asked for by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Asked {
+    Property(Property),
+    Checker(Checker),
+}
+
+fn asked() -> impl TypedValueParser<Value = Asked> {
+    let names = Property::ALL.into_iter().map(Property::id).chain(Checker::all().map(Checker::name));
+    PossibleValuesParser::new(names.collect::<Vec<_>>()).map(|name| match name.parse() {
+        Ok(property) => Asked::Property(property),
+        Err(_) => {
+            Asked::Checker(name.parse().expect("only names of properties and checkers are let through"))
+        }
+    })
+}
+
+impl Args {
+    fn properties(&self) -> Vec<Property> {
+        let property = |asked: &Asked| match asked {
+            Asked::Property(property) => Some(*property),
+            Asked::Checker(_) => None,
+        };
+        self.checker.iter().filter_map(property).collect()
+    }
+
+    fn checkers(&self) -> Vec<Checker> {
+        let checker = |asked: &Asked| match asked {
+            Asked::Checker(checker) => Some(*checker),
+            Asked::Property(_) => None,
+        };
+        self.checker.iter().filter_map(checker).collect()
+    }
+
+    fn detail(&self) -> Detail {
+        if self.explain { Detail::Explained } else { Detail::Verdicts }
+    }
+}
+
+/// A history that was judged.
+enum Judged {
+    Ours(CheckedHistory),
+    Foreign(CheckedForeign),
+}
+
+impl Judged {
+    fn verdict(&self) -> Verdict {
         match self {
-            Format::Crosscheck => "crosscheck",
+            Judged::Ours(checked) => checked.verdict(),
+            Judged::Foreign(checked) => checked.verdict(),
+        }
+    }
+
+    fn complaint(&self) -> Option<String> {
+        match self {
+            Judged::Ours(checked) => checked.complaint(),
+            Judged::Foreign(checked) => checked.complaint(),
+        }
+    }
+
+    fn entry(&self, detail: Detail) -> FileEntry {
+        match self {
+            Judged::Ours(checked) => FileEntry::of(checked),
+            Judged::Foreign(checked) => checked.entry(detail),
+        }
+    }
+
+    /// A line each where there are several.
+    fn text(&self, detail: Detail, is_one_of_several: bool, style: text::Style) -> String {
+        let is_brief = is_one_of_several && detail == Detail::Verdicts;
+        match self {
+            Judged::Ours(checked) if is_brief => text::render_check_line(checked, style),
+            Judged::Ours(checked) => text::render_check(checked, detail, style),
+            Judged::Foreign(checked) if is_brief => checked.line(style),
+            Judged::Foreign(checked) => checked.text(detail, style),
         }
     }
 }
@@ -78,27 +189,22 @@ pub(crate) fn execute(mut args: Args) -> Result<(), Stop> {
     let mut files = Vec::new();
     for path in &args.paths {
         match judge(&args, path) {
-            Ok(checked) => {
-                exits.push(Exit::from(checked.verdict()));
-                complaints.extend(checked.complaint());
-                args.output.text(|style| text(&args, &checked, files.len(), style))?;
-                files.push((checked.verdict(), FileEntry::of(&checked)));
+            Ok(judged) => {
+                exits.push(Exit::from(judged.verdict()));
+                complaints.extend(judged.complaint());
+                let is_one_of_several = args.paths.len() > 1;
+                args.output.text(|style| judged.text(args.detail(), is_one_of_several, style))?;
+                files.push((judged.verdict(), judged.entry(args.detail())));
             }
             Err(error) => {
                 exits.push(Exit::CouldNotRun);
-                complaints.push(error.to_string());
+                complaints.push(error);
             }
         }
     }
     let exit = Exit::of_several(exits);
     args.output.document(|| document(files, exit, began.elapsed()))?;
     Stop::unless_valid(exit, || complaints.join("\n"))
-}
-
-fn text(args: &Args, checked: &CheckedHistory, position: usize, style: text::Style) -> String {
-    let gap = if position == 0 { "" } else { "\n" };
-    let detail = if args.explain { Detail::Explained } else { Detail::Verdicts };
-    format!("{gap}{}", text::render_check(checked, detail, style))
 }
 
 fn document(files: Vec<(Verdict, FileEntry)>, exit: Exit, took: Duration) -> CheckDocument {
@@ -112,14 +218,34 @@ fn document(files: Vec<(Verdict, FileEntry)>, exit: Exit, took: Duration) -> Che
     }
 }
 
-fn judge(args: &Args, path: &Path) -> Result<CheckedHistory, RunDirError> {
+fn judge(args: &Args, path: &Path) -> Result<Judged, String> {
+    let format = match args.format {
+        Some(format) => format,
+        None if path.is_dir() => Format::Crosscheck,
+        None => foreign::detect(path)?.map_or(Format::Crosscheck, Format::Others),
+    };
+    match format {
+        Format::Others(format) => foreign::judge(args, path, format).map(Judged::Foreign),
+        Format::Crosscheck => {
+            if let Some(checker) = args.checkers().first() {
+                let file = path.display();
+                return Err(format!(
+                    "{file}: {checker} is for histories of others, and this is one of Crosscheck's"
+                ));
+            }
+            judge_ours(args, path).map(Judged::Ours).map_err(|error| error.to_string())
+        }
+    }
+}
+
+fn judge_ours(args: &Args, path: &Path) -> Result<CheckedHistory, RunDirError> {
     let began = Instant::now();
     let source = Source::of(path)?;
     let (history, notes) = run_dir::load_history(&source.history)?;
     let history = Arc::new(history);
     let are_faults_known = source.fault_windows.is_some();
     let question = Question {
-        properties: args.checker.clone(),
+        properties: args.properties(),
         options: Options {
             delta_ns: args.delta.map(|delta| u64::try_from(delta.as_nanos()).unwrap_or(u64::MAX)),
             fault_windows: source.fault_windows.unwrap_or_default(),
@@ -131,13 +257,13 @@ fn judge(args: &Args, path: &Path) -> Result<CheckedHistory, RunDirError> {
         None => question.answer(&history),
     };
     if !are_faults_known {
-        leave_liveness_open(&mut verdicts, args.checker.contains(&Property::Liveness));
+        leave_liveness_open(&mut verdicts, args.properties().contains(&Property::Liveness));
     }
     if args.strict {
         verdicts = verdicts.into_iter().map(PropertyVerdict::strictly).collect();
     }
     let file = source.history.display().to_string();
-    Ok(CheckedHistory { file, format: args.format.id().to_owned(), history, notes, verdicts })
+    Ok(CheckedHistory { file, format: "crosscheck".to_owned(), history, notes, verdicts })
 }
 
 /// Where a history is, and when which fault was injected while it was recorded.
