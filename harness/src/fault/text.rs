@@ -106,11 +106,14 @@ fn takes(known: &Fault) -> String {
     if names.is_empty() { "it takes none".to_owned() } else { format!("it takes {}", names.join(", ")) }
 }
 
-/// Faults of the same system whose kind begins alike.
+/// The three faults of the same system that begin most alike.
 fn close_to(id: &str) -> String {
     let begins: String = id.chars().take(id.find('-').map_or(id.len(), |dash| dash + 2)).collect();
-    let close: Vec<&str> =
+    let mut close: Vec<&str> =
         super::FAULTS.iter().map(|fault| fault.id).filter(|known| known.starts_with(&begins)).collect();
+    let in_common = |known: &&str| known.chars().zip(id.chars()).take_while(|(a, b)| a == b).count();
+    close.sort_by_key(|known| std::cmp::Reverse(in_common(known)));
+    close.truncate(3);
     if !begins.contains('-') || close.is_empty() {
         String::new()
     } else {
