@@ -25,16 +25,18 @@ fn what_applies_finds_weak_databases_out_and_accuses_no_strong_one() {
         (Kind::RwRegister, Checker::RwRegister),
         (Kind::Register, Checker::Register),
         (Kind::Set, Checker::SetFull),
-        (Kind::Queue, Checker::TotalQueue),
+        (Kind::Queue, Checker::Queue),
         (Kind::Bank, Checker::Bank),
     ];
     for (kind, checker) in cases {
         let strong = simulated(kind, Isolation::Serializable);
         assert_eq!(applicable(&strong), [checker], "{kind}");
         let found = check(&strong, checker, &options(), &mut || true).expect("it fits");
-        // A queue that is never drained keeps what is in it.
-        let expected = if kind == Kind::Queue { Verdict::Violated } else { Verdict::Valid };
-        assert_eq!(found.verdict, expected, "{kind}: {:?}", found.anomalies);
+        assert_eq!(found.verdict, Verdict::Valid, "{kind}: {:?}", found.anomalies);
+        // What is missing from a queue that nobody drained may still be in it.
+        if kind == Kind::Queue {
+            continue;
+        }
         let weak = check(&simulated(kind, Isolation::LostUpdate), checker, &options(), &mut || true)
             .expect("it fits");
         assert_eq!(weak.verdict, Verdict::Violated, "{kind}");
