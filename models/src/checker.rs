@@ -13,7 +13,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::str::FromStr;
 
@@ -22,11 +22,18 @@ use serde_json::{Value as Json, json};
 use thiserror::Error;
 
 use crate::collection::{self, BankOptions, SetOptions};
-use crate::foreign::{Form, OpHistory};
+use crate::foreign::OpHistory;
 use crate::isolation::{self, Inference, Judgement, Level, Order, ShapeError};
 use crate::object::{self, Object};
+use crate::session::Guarantee;
+use crate::staleness::StalenessOptions;
 use crate::verdict::Verdict;
 use crate::weak::{self, WeakLevel};
+
+mod applies;
+mod sessions;
+
+pub use applies::applicable;
 
 /// A checker of histories of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -41,6 +48,18 @@ pub enum Checker {
     ReadAtomic,
     /// Registers whose transactions are seen after what came before them.
     Causal,
+    /// Sessions that see their own writes.
+    ReadYourWrites,
+    /// Sessions whose reads do not go back.
+    MonotonicReads,
+    /// Sessions whose writes are seen in their order.
+    MonotonicWrites,
+    /// Sessions whose writes are seen behind what they had read.
+    WritesFollowReads,
+    /// The first three of these together.
+    Pram,
+    /// How far reads are behind.
+    Staleness,
     /// A linearizable register, or one for each key.
     Register,
     /// A linearizable counter.
@@ -73,12 +92,18 @@ pub enum Checker {
     Kafka,
 }
 
-const NAMES: [(&str, Checker); 20] = [
+const NAMES: [(&str, Checker); 26] = [
     ("list-append", Checker::ListAppend),
     ("rw-register", Checker::RwRegister),
     ("read-committed", Checker::ReadCommitted),
     ("read-atomic", Checker::ReadAtomic),
     ("causal", Checker::Causal),
+    ("read-your-writes", Checker::ReadYourWrites),
+    ("monotonic-reads", Checker::MonotonicReads),
+    ("monotonic-writes", Checker::MonotonicWrites),
+    ("writes-follow-reads", Checker::WritesFollowReads),
+    ("pram", Checker::Pram),
+    ("staleness", Checker::Staleness),
     ("register", Checker::Register),
     ("linearizable-counter", Checker::LinearizableCounter),
     ("mutex", Checker::Mutex),
@@ -125,6 +150,12 @@ impl Checker {
             Checker::ReadCommitted => "registers whose transactions read what is committed",
             Checker::ReadAtomic => "registers whose transactions are seen whole",
             Checker::Causal => "registers whose transactions are seen after what came before them",
+            Checker::ReadYourWrites => "registers whose sessions see their own writes",
+            Checker::MonotonicReads => "registers whose sessions never read an older version than before",
+            Checker::MonotonicWrites => "registers that show a session's writes in their order",
+            Checker::WritesFollowReads => "registers that show a write only with what its session had read",
+            Checker::Pram => "read your writes, monotonic reads and monotonic writes together",
+            Checker::Staleness => "how many versions, and how long, reads of registers are behind",
             Checker::Register => "a linearizable register, or one for each key",
             Checker::LinearizableCounter => "a linearizable counter",
             Checker::Mutex => "a linearizable lock",
@@ -173,6 +204,8 @@ pub struct Options {
     pub bank: BankOptions,
     /// How sets are judged.
     pub set: SetOptions,
+    /// How far reads may be behind.
+    pub staleness: StalenessOptions,
     /// Certificates are replayed too; one that does not explain the history makes the verdict unknown.
     pub replay: bool,
 }
@@ -219,72 +252,6 @@ pub struct Seen {
     pub text: Vec<String>,
 }
 
-/// The checkers that a history says anything about, by what its operations do.
-pub fn applicable(history: &OpHistory) -> Vec<Checker> {
-    let names: BTreeSet<&str> = history.calls().iter().map(|call| history.f(call.telling_op())).collect();
-    let has = |name: &str| names.contains(name);
-    let reads = has("read") || has("r");
-    let reads_list = || reads_form(history, |form| matches!(form, Form::List(_)));
-    let reads_map = || reads_form(history, |form| matches!(form, Form::Map(_)));
-    let mut found = Vec::new();
-    let first = first_change(history);
-    if ["send", "poll", "send/poll"].into_iter().any(has) || matches!(first, Some("send" | "poll")) {
-        found.push(Checker::Kafka);
-    } else if has("txn") || names == BTreeSet::from([""]) {
-        found.push(if first == Some("append") { Checker::ListAppend } else { Checker::RwRegister });
-    }
-    if has("insert") {
-        found.push(Checker::AdyaG2);
-    }
-    if has("write") || has("w") || has("cas") {
-        found.push(if reads_lists_of_writes(history) { Checker::CausalReverse } else { Checker::Register });
-    }
-    let adds = has("add") || has("inc") || has("increment");
-    if adds && reads {
-        found.push(if reads_list() { Checker::SetFull } else { Checker::Counter });
-    }
-    if has("enqueue") {
-        // What is still in a queue that nobody drained is not lost.
-        found.push(if has("drain") { Checker::TotalQueue } else { Checker::Queue });
-    }
-    if has("generate") {
-        found.push(Checker::UniqueIds);
-    }
-    if has("acquire") {
-        found.push(Checker::Mutex);
-    }
-    if has("transfer") || reads && reads_map() {
-        found.push(Checker::Bank);
-    }
-    found
-}
-
-fn reads_form(history: &OpHistory, wanted: impl Fn(Form<'_>) -> bool) -> bool {
-    let reads = history.calls().iter().filter(|call| matches!(history.f(call.telling_op()), "read" | "r"));
-    reads.map(|call| history.value_of(call)).any(|value| wanted(value.form()))
-}
-
-/// Whether single values are written, and lists of them are read.
-fn reads_lists_of_writes(history: &OpHistory) -> bool {
-    let is_list = |value: crate::foreign::Value<'_>| value.items().is_some();
-    // With independent keys, values are pairs, and what is read is a pair of a key and a list.
-    let inner = |value: crate::foreign::Value<'_>| {
-        value.items().is_some_and(|mut items| items.nth(1).is_some_and(is_list))
-    };
-    let of = |names: [&str; 2], wanted: &dyn Fn(crate::foreign::Value<'_>) -> bool| {
-        let mut calls = history.calls().iter().filter(|call| names.contains(&history.f(call.telling_op())));
-        calls.any(|call| wanted(history.value_of(call)))
-    };
-    let writes_pairs = of(["write", "w"], &is_list);
-    if writes_pairs { of(["read", "r"], &inner) } else { of(["read", "r"], &is_list) }
-}
-
-/// The first micro-operation that is no read.
-fn first_change(history: &OpHistory) -> Option<&str> {
-    let mops = history.calls().iter().filter_map(|call| history.value_of(call).items()).flatten();
-    mops.filter_map(|mop| mop.items()?.next()?.as_text()).find(|f| !matches!(*f, "r" | "read"))
-}
-
 /// Judges a history. A violation is taken back where the history alone does not show its witness: a bug in
 /// Crosscheck must not accuse anybody. `go_on` is asked now and then: once it says no, what is not decided by then
 /// is unknown.
@@ -295,6 +262,9 @@ pub fn check(
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Check, ShapeError> {
     let isolation = isolation::Options { level: options.level, inference: options.inference };
+    let of_sessions = |guarantee, go_on: &mut dyn FnMut() -> bool| {
+        sessions::of_sessions(history, guarantee, options.inference, go_on)
+    };
     let collected = |checker| Ok(of_collection(collection::check(history, checker)));
     let mut found = match checker {
         Checker::ListAppend => {
@@ -306,6 +276,12 @@ pub fn check(
         Checker::ReadCommitted => of_weak(history, WeakLevel::ReadCommitted, go_on)?,
         Checker::ReadAtomic => of_weak(history, WeakLevel::ReadAtomic, go_on)?,
         Checker::Causal => of_weak(history, WeakLevel::Causal, go_on)?,
+        Checker::ReadYourWrites => of_sessions(Guarantee::ReadYourWrites, go_on)?,
+        Checker::MonotonicReads => of_sessions(Guarantee::MonotonicReads, go_on)?,
+        Checker::MonotonicWrites => of_sessions(Guarantee::MonotonicWrites, go_on)?,
+        Checker::WritesFollowReads => of_sessions(Guarantee::WritesFollowReads, go_on)?,
+        Checker::Pram => of_sessions(Guarantee::Pram, go_on)?,
+        Checker::Staleness => sessions::of_staleness(history, options.staleness, go_on)?,
         Checker::Register => of_object(history, options, Object::Register, go_on)?,
         Checker::LinearizableCounter => of_object(history, options, Object::Counter, go_on)?,
         Checker::Mutex => of_object(history, options, Object::Mutex, go_on)?,

@@ -18,6 +18,8 @@ pub mod history;
 pub mod isolation;
 pub mod object;
 pub mod property;
+pub mod session;
+pub mod staleness;
 pub mod story;
 pub mod verdict;
 pub mod verify;

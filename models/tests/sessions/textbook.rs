@@ -1,0 +1,138 @@
+//! Small histories, with the guarantees that each of them breaks.
+
+use crosscheck_models::foreign::{Format, OpHistory, read};
+use crosscheck_models::session::{Assumed, Guarantee, Sessions, sessions, verify_circle};
+use crosscheck_models::verdict::Verdict;
+
+/// Judges, and checks what is said for a violation.
+pub(crate) fn judged(history: &OpHistory, guarantee: Guarantee, assumed: Assumed) -> Sessions {
+    let found = sessions(history, guarantee, assumed, &mut || true).expect("registers");
+    if let Some(circle) = &found.circle {
+        verify_circle(history, guarantee, assumed, circle)
+            .unwrap_or_else(|error| panic!("{guarantee:?}: {error}\n{circle:#?}"));
+    }
+    found
+}
+
+const SHARED: Assumed =
+    Assumed { is_shared: true, has_session_order: true, has_realtime: false, has_updates: false };
+
+/// What a history in AWDIT's text breaks.
+fn broken(text: &str, assumed: Assumed) -> Vec<&'static str> {
+    let text = text.replace(' ', "\n");
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let broken = Guarantee::ALL
+        .into_iter()
+        .filter(|guarantee| judged(&history, *guarantee, assumed).verdict == Verdict::Violated);
+    broken.map(Guarantee::name).collect()
+}
+
+#[test]
+fn textbook_histories() {
+    let (ryw, mr, mw, wfr, pram) =
+        ("read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "pram");
+    let cases = [
+        ("one after the other", "w(1,1,0,0) r(1,1,0,1) w(1,2,0,2) r(1,2,0,3)", vec![]),
+        ("own write not seen", "w(1,1,0,0) r(1,0,0,1)", vec![ryw, pram]),
+        ("own older write", "w(1,1,0,0) w(1,2,0,1) r(1,1,0,2)", vec![ryw, pram]),
+        ("another's write instead", "w(1,1,0,0) w(1,2,1,1) r(1,2,0,2)", vec![]),
+        ("own write after another's", "w(1,1,0,0) w(1,2,1,1) r(1,2,0,2) r(1,1,0,3)", vec![pram]),
+        ("a read goes back to nothing", "w(1,1,0,0) r(1,1,1,1) r(1,0,1,2)", vec![mr, pram]),
+        ("reads go to and fro", "w(1,1,0,0) w(1,2,1,1) r(1,1,2,2) r(1,2,2,3) r(1,1,2,4)", vec![mr, pram]),
+        // Whether reads went back or writes changed places, nobody knows: one of them did.
+        ("a session's writes in reverse", "w(1,1,0,0) w(1,2,0,1) r(1,2,1,2) r(1,1,1,3)", vec![pram]),
+        (
+            "two sessions see the writes of two others in opposite orders",
+            "w(1,1,0,0) w(1,2,1,1) r(1,1,2,2) r(1,2,2,3) r(1,2,3,4) r(1,1,3,5)",
+            vec![],
+        ),
+        ("a later write without the earlier", "w(1,1,0,0) w(2,1,0,1) r(2,1,1,2) r(1,0,1,2)", vec![mw, pram]),
+        // Between two operations the session may have gone to another replica.
+        ("the same in two operations", "w(1,1,0,0) w(2,1,0,1) r(2,1,1,2) r(1,0,1,3)", vec![pram]),
+        ("read before it was there", "w(1,1,0,0) w(2,1,0,1) r(1,0,1,2) r(2,1,1,2)", vec![]),
+        (
+            "a write without what it follows",
+            "w(1,1,0,0) r(1,1,1,1) w(2,1,1,2) r(2,1,2,3) r(1,0,2,3)",
+            vec![wfr],
+        ),
+        (
+            "the same over three sessions",
+            "w(1,1,0,0) r(1,1,1,1) w(2,1,1,2) r(2,1,2,3) w(3,1,2,4) r(3,1,3,5) r(1,0,3,5)",
+            vec![wfr],
+        ),
+        ("causality in single operations", "w(1,1,0,0) r(1,1,1,1) w(2,1,1,2) r(2,1,2,3) r(1,0,2,4)", vec![]),
+        ("read from nowhere", "r(1,7,0,0) w(1,1,0,1) r(1,1,0,2)", vec![]),
+    ];
+    for (name, text, expected) in cases {
+        assert_eq!(broken(text, Assumed::default()), expected, "{name}");
+    }
+}
+
+#[test]
+fn with_one_order_for_all_more_is_known() {
+    let opposite = "w(1,1,0,0) w(1,2,1,1) r(1,1,2,2) r(1,2,2,3) r(1,2,3,4) r(1,1,3,5)";
+    assert_eq!(broken(opposite, SHARED), ["monotonic-reads", "pram"]);
+    let reverse = "w(1,1,0,0) w(1,2,0,1) r(1,2,1,2) r(1,1,1,3)";
+    assert_eq!(broken(reverse, SHARED), ["monotonic-reads", "pram"]);
+}
+
+#[test]
+fn what_is_undecided_need_not_be_seen() {
+    let text = "{:process 0 :type :invoke :f :write :value 1}
+{:process 0 :type :info :f :write :value 1}
+{:process 0 :type :invoke :f :read :value nil}
+{:process 0 :type :ok :f :read :value nil}";
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+    let found = judged(&history, Guarantee::Pram, Assumed::default());
+    assert_eq!(found.verdict, Verdict::Valid, "{found:#?}");
+    let seen = format!(
+        "{text}\n{{:process 1 :type :ok :f :read :value 1}}{{:process 1 :type :ok :f :read :value nil}}"
+    );
+    let history = read(&mut seen.as_bytes(), Format::Edn).expect("a history");
+    let found = judged(&history, Guarantee::MonotonicReads, Assumed::default());
+    assert_eq!(found.verdict, Verdict::Violated, "{found:#?}");
+}
+
+#[test]
+fn one_of_two_is_broken_and_the_answer_says_so() {
+    let text = "w(1,1,0,0)\nw(1,2,0,1)\nr(1,2,1,2)\nr(1,1,1,3)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let found = judged(&history, Guarantee::MonotonicReads, Assumed::default());
+    assert_eq!(found.verdict, Verdict::Valid);
+    assert_eq!(
+        found.either.expect("a circle").text,
+        [
+            "versions of 1 go in a circle for process 1",
+            "version 1 is before version 2: process 0 wrote one in line 1 and then the other in line 2",
+            "version 2 is before version 1: process 0 wrote 2 (line 2); process 1 read 2 from 1 (line 3); and process 1 had to see that, and read 1 (line 4)",
+        ]
+    );
+}
+
+#[test]
+fn a_forged_circle_is_found_out() {
+    let text = "w(1,1,0,0)\nr(1,0,0,1)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let assumed = Assumed::default();
+    let circle = judged(&history, Guarantee::ReadYourWrites, assumed).circle.expect("a circle");
+    for guarantee in [Guarantee::MonotonicReads, Guarantee::MonotonicWrites, Guarantee::WritesFollowReads] {
+        verify_circle(&history, guarantee, assumed, &circle).expect_err("it shows something else");
+    }
+    let mut forged = circle.clone();
+    forged.session = Some("7".to_owned());
+    verify_circle(&history, Guarantee::ReadYourWrites, assumed, &forged).expect_err("another session");
+    let mut forged = circle;
+    forged.links.pop();
+    verify_circle(&history, Guarantee::ReadYourWrites, assumed, &forged).expect_err("half a circle");
+}
+
+#[test]
+fn without_budget_it_is_unknown() {
+    let text: String =
+        (1..9000).map(|at| format!("w(1,{at},{},{at})\nr(1,{at},{},{at})\n", at % 3, at % 3)).collect();
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    for guarantee in Guarantee::ALL {
+        let found = sessions(&history, guarantee, Assumed::default(), &mut || false).expect("registers");
+        assert_eq!(found.verdict, Verdict::Unknown, "{guarantee:?}");
+    }
+}
