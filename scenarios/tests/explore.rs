@@ -4,7 +4,9 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use crosscheck_harness::design::Design;
-use crosscheck_harness::explore::{Exploration, Replays, Search, explore};
+use crosscheck_harness::explore::{Exploration, Replays, Search, explore, replays};
+use crosscheck_harness::operation::Operation;
+use crosscheck_harness::schedule::{Directed, Move};
 use crosscheck_models::property::Property;
 use crosscheck_scenarios::design;
 
@@ -59,6 +61,28 @@ fn what_broken_variants_break_is_found_and_shrunk() {
         let witness = found.verdict.witness.as_ref().expect("a violation has a witness");
         assert!(!witness.story.is_empty(), "{id}: {property} is told");
     }
+}
+
+/// Both writers stand between their commit and their event, and nothing is left to be moved: who publishes first decides
+/// whether the events are out of order. That is no witness to be replayed on servers. One that says who is first is.
+#[test]
+fn a_witness_does_not_hang_on_who_goes_on_first_after_its_last_move() {
+    const GAP: &str = "after_db_before_publish";
+    let commits = |first: &str, second: &str| vec![Move::to_point(first, GAP), Move::to_point(second, GAP)];
+    let came = |moves: Vec<Move>| {
+        let clients = vec![vec![Operation::write("a1", "k1", 11)], vec![Operation::write("b1", "k1", 21)]];
+        let design = variant("dual-write-db-then-queue");
+        replays(&design, &search(1), &Directed { clients, moves }, Property::PerKeyOrder)
+            .expect("the model plays it")
+    };
+    assert_eq!(
+        came(commits("client-0", "client-1")),
+        Replays::Otherwise,
+        "the first to commit publishes first"
+    );
+    assert_eq!(came(commits("client-1", "client-0")), Replays::LeavesRace, "unless the other is quicker");
+    let said = [commits("client-0", "client-1"), vec![Move::op("client-1")]].concat();
+    assert_eq!(came(said), Replays::Same, "the last to commit has published");
 }
 
 /// Whatever the order of steps that commute, the verdicts are the same: the search that visits one order of them finds

@@ -5,12 +5,27 @@
 
 use std::sync::{Arc, Mutex};
 
-use super::happens_before::{States, Trace};
+use super::happens_before::{State, States, Trace};
 use super::strategy::Mishap;
 use crate::runner::explored::{Did, Driver, Next, Scene, Turn};
 
 /// The states that all walks of a search have seen.
 pub(super) type Known = Arc<Mutex<States>>;
+
+/// The beginning of a schedule: what another one did up to a step, and somebody else then.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Branch {
+    of: Arc<Played>,
+    steps: usize,
+    then: Option<usize>,
+}
+
+/// Who moved, and what it did.
+#[derive(Debug, Default)]
+struct Played {
+    path: Vec<usize>,
+    trace: Trace,
+}
 
 /// Follows given choices, then goes on without preemption; notes what else could have been chosen.
 #[derive(Default)]
@@ -22,27 +37,47 @@ pub(super) struct Follow {
     last: Option<usize>,
     preemptions: usize,
     preemptions_max: usize,
-    /// The steps where somebody else could have moved, as prefixes of other schedules.
-    pub(super) branches: Vec<Vec<usize>>,
+    /// The steps where somebody else could have moved, and who.
+    others: Vec<(usize, usize)>,
     path: Vec<usize>,
+    /// How many steps have been told of.
+    told: usize,
     /// Whether the mishap had something to happen to.
     pub(super) hit: bool,
     /// Where states are skipped from which everything that follows is known.
     known: Option<Known>,
     trace: Trace,
-    /// It only counts.
-    counts: bool,
+    /// Where it came from, and whether that turn was a preemption.
+    from: Option<(State, bool)>,
+    /// What follows on where it stopped is known.
+    is_cut: bool,
+    /// Nobody looks at what came of it.
+    only_looks: bool,
 }
 
 impl Follow {
-    /// The schedule that begins like this.
-    pub(super) fn new(prefix: Vec<usize>, preemptions_max: usize) -> Self {
-        Follow { prefix, preemptions_max, ..Follow::default() }
+    /// The schedule that begins like this, and then goes on without preemption.
+    pub(super) fn beginning(prefix: Vec<usize>) -> Self {
+        Follow { prefix, ..Follow::default() }
+    }
+
+    /// The same, which only finds out where others branch off.
+    pub(super) fn branch(branch: &Branch, preemptions_max: usize) -> Self {
+        let mut prefix = branch.of.path[..branch.steps].to_vec();
+        prefix.extend(branch.then);
+        let trace = branch.of.trace.first(branch.steps);
+        Follow { prefix, trace, preemptions_max, only_looks: true, ..Follow::default() }
+    }
+
+    /// The other schedules that begin as this one did.
+    pub(super) fn branches(self) -> impl Iterator<Item = Branch> {
+        let of = Arc::new(Played { path: self.path, trace: self.trace });
+        self.others.into_iter().map(move |(steps, other)| Branch { of: of.clone(), steps, then: Some(other) })
     }
 
     /// The same, which nobody looks at the end of.
-    pub(super) fn counting(self) -> Self {
-        Follow { counts: true, ..self }
+    pub(super) fn only_looking(self) -> Self {
+        Follow { only_looks: true, ..self }
     }
 
     /// The same, cut where all that follows is known.
@@ -60,23 +95,51 @@ impl Follow {
         self.path.len()
     }
 
-    fn is_known(&self, scene: &Scene<'_>) -> bool {
+    /// Notes where it is, and says whether all that follows is known.
+    fn arrives(&mut self, scene: &Scene<'_>) -> bool {
         let Some(known) = &self.known else { return false };
+        // What is known of the steps before is known from the schedule that this one branches off from.
+        if self.path.len() + 1 < self.prefix.len() {
+            return false;
+        }
         let left = self.preemptions_max.saturating_sub(self.preemptions);
+        let state = State::new(&self.trace, self.last, scene.ready);
         let mut known = known.lock().expect("no code panics while it holds the states");
-        known.is_known(&self.trace, self.last, scene.ready, left)
+        if self.path.is_empty() {
+            known.begins(state);
+        }
+        if let Some((from, is_preemption)) = self.from {
+            known.leads(from, is_preemption, state, false);
+        }
+        self.from = Some((state, false));
+        self.path.len() >= self.prefix.len() && known.is_known(state, left)
+    }
+
+    /// How it began, if it went on to its end, and no other one did that takes the same steps but for the order of
+    /// those that commute; notes that nobody could go on there.
+    pub(super) fn ended(&self) -> Option<Vec<usize>> {
+        if self.is_cut {
+            return None;
+        }
+        if let (Some(known), Some((from, is_preemption))) = (&self.known, self.from) {
+            let end = State::new(&self.trace, self.last, &[]);
+            let mut known = known.lock().expect("no code panics while it holds the states");
+            known.leads(from, is_preemption, end, true);
+            if !known.ends(&self.trace) {
+                return None;
+            }
+        }
+        Some(self.prefix.clone())
     }
 
     /// Notes who else could move now.
-    fn branch(&mut self, scene: &Scene<'_>, chosen: usize, is_preemption: bool) {
+    fn note_others(&mut self, scene: &Scene<'_>, chosen: usize, is_preemption: bool) {
         if self.preemptions + usize::from(is_preemption) > self.preemptions_max {
             return;
         }
-        for other in scene.ready.iter().filter(|other| **other != chosen) {
-            let mut branch = self.path.clone();
-            branch.push(*other);
-            self.branches.push(branch);
-        }
+        let step = self.path.len();
+        let others = scene.ready.iter().filter(|other| **other != chosen);
+        self.others.extend(others.map(|other| (step, *other)));
     }
 }
 
@@ -89,13 +152,16 @@ impl Driver for Follow {
             Some(given) if scene.ready.contains(given) => *given,
             _ => usual,
         };
-        if step >= self.prefix.len() && self.mishap.is_none() {
-            if self.is_known(scene) {
-                return Next::Cut;
-            }
-            self.branch(scene, chosen, going_on.is_some());
+        if self.mishap.is_none() && self.arrives(scene) {
+            self.is_cut = true;
+            return Next::Cut;
         }
-        self.preemptions += usize::from(going_on.is_some_and(|last| last != chosen));
+        if step >= self.prefix.len() && self.mishap.is_none() {
+            self.note_others(scene, chosen, going_on.is_some());
+        }
+        let is_preemption = going_on.is_some_and(|last| last != chosen);
+        self.preemptions += usize::from(is_preemption);
+        self.from = self.from.map(|(state, _)| (state, is_preemption));
         self.last = Some(chosen);
         self.path.push(chosen);
         if let Some((at, mishap)) = &self.mishap
@@ -109,12 +175,17 @@ impl Driver for Follow {
     }
 
     fn took(&mut self, did: Did) {
-        if self.known.is_some() {
+        self.told += 1;
+        if self.known.is_some() && self.told > self.trace.len() {
             self.trace.add(did);
         }
     }
 
+    fn wants_footprints(&self) -> bool {
+        self.known.is_some()
+    }
+
     fn looks_at_end(&self) -> bool {
-        !self.counts
+        !self.only_looks
     }
 }

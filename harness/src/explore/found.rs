@@ -99,24 +99,18 @@ impl Explorer<'_> {
 
     fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
         let property = verdict.property;
-        let violates =
-            |directed: &Directed, rest: &Rest| !self.replayed(directed, &[property], rest).is_empty();
-        let at_once = |directed: &Directed| violates(directed, &Rest::AtOnce);
-        // Servers decide otherwise than the model who is first after the last move: it must not matter.
-        let in_any_order = |directed: &Directed| {
-            at_once(directed)
-                && Rest::orders(&self.design.services(), directed.clients.len())
-                    .iter()
-                    .all(|rest| violates(directed, rest))
-        };
-        let (replays, smallest) = if in_any_order(&directed) {
-            (Replays::Same, shrink::shrink(directed, in_any_order))
-        } else if at_once(&directed) {
-            let is_first = self.exploration.found.iter().all(|found| found.verdict.property != property);
+        let replays = self.replays(&directed, property);
+        let is_first = || self.exploration.found.iter().all(|found| found.verdict.property != property);
+        let smallest = match replays {
+            Replays::Otherwise => directed,
             // A later one may leave nothing open: only what is shown in the meantime is worth the work.
-            (Replays::LeavesRace, if is_first { shrink::shrink(directed, at_once) } else { directed })
-        } else {
-            (Replays::Otherwise, directed)
+            Replays::LeavesRace if !is_first() => directed,
+            Replays::LeavesRace => {
+                shrink::shrink(directed, |smaller| self.violates_at_once(smaller, property))
+            }
+            Replays::Same => shrink::shrink(directed, |smaller| {
+                self.violates_at_once(smaller, property) && self.violates_in_turns(smaller, property)
+            }),
         };
         let verdict = self.replayed(&smallest, &[property], &Rest::AtOnce).pop().unwrap_or(verdict);
         let moves = smallest.moves.len();
@@ -127,6 +121,26 @@ impl Explorer<'_> {
         schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
         schedule.about = format!("found by exploration: violates {property}");
         Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, replays }
+    }
+
+    /// What comes of a schedule that is replayed as moves.
+    pub(super) fn replays(&self, directed: &Directed, property: Property) -> Replays {
+        match self.violates_at_once(directed, property) {
+            false => Replays::Otherwise,
+            true if self.violates_in_turns(directed, property) => Replays::Same,
+            true => Replays::LeavesRace,
+        }
+    }
+
+    fn violates_at_once(&self, directed: &Directed, property: Property) -> bool {
+        !self.replayed(directed, &[property], &Rest::AtOnce).is_empty()
+    }
+
+    /// Servers decide otherwise than the model who is first after the last move: it must not matter.
+    fn violates_in_turns(&self, directed: &Directed, property: Property) -> bool {
+        Rest::orders(&self.design.services(), directed.clients.len())
+            .iter()
+            .all(|rest| !self.replayed(directed, &[property], rest).is_empty())
     }
 
     /// What a schedule of an earlier search violates now.

@@ -6,8 +6,9 @@
 //! schedules with the same steps and the same dependences between them are one Mazurkiewicz trace: they lead to the
 //! same state, and what can follow on one can follow on the other.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
 
 use crate::model::footprint::Access;
 use crate::runner::explored::Did;
@@ -23,7 +24,7 @@ pub(super) struct Trace {
 #[derive(Debug, Clone)]
 struct Step {
     hash: u64,
-    did: Did,
+    did: Arc<Did>,
 }
 
 impl Trace {
@@ -36,7 +37,19 @@ impl Trace {
         (&did.moved, &causes).hash(&mut hasher);
         let hash = hasher.finish();
         self.hash = self.hash.wrapping_add(hash);
-        self.steps.push(Step { hash, did });
+        self.steps.push(Step { hash, did: Arc::new(did) });
+    }
+
+    /// How many steps there are.
+    pub(super) fn len(&self) -> usize {
+        self.steps.len()
+    }
+
+    /// The first steps.
+    pub(super) fn first(&self, steps: usize) -> Trace {
+        let steps = self.steps[..steps.min(self.steps.len())].to_vec();
+        let hash = steps.iter().map(|step| step.hash).fold(0, u64::wrapping_add);
+        Trace { steps, hash }
     }
 
     /// The hash of the whole.
@@ -56,36 +69,104 @@ fn conflict(one: &[Access], two: &[Access]) -> bool {
     one.iter().any(|access| two.iter().any(|other| access.conflicts(other)))
 }
 
-/// States that were gone on from: with how many preemptions left at most.
+/// A state of a search: what has happened but for the order of steps that commute, who moved last (for whether the
+/// next turn is a preemption), and who is ready.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(super) struct State {
+    trace: u64,
+    last: Option<usize>,
+    ready: u64,
+}
+
+impl State {
+    /// The state after these steps.
+    pub(super) fn new(trace: &Trace, last: Option<usize>, ready: &[usize]) -> Self {
+        let ready = ready.iter().fold(0_u64, |bits, actor| bits | 1 << (actor % 64));
+        State { trace: trace.hash(), last, ready }
+    }
+}
+
+/// One turn from a state.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Edge {
+    to: State,
+    is_preemption: bool,
+    /// Nobody can go on there.
+    is_end: bool,
+}
+
+/// States that were gone on from: with how many preemptions left at most, and where to.
 ///
 /// A state is skipped only if it was gone on from with the same one moving last, the same ones ready and at least as
 /// many preemptions left: then everything that can follow has been queued already, also under the bound on preemptions.
 /// (Musuvathi and Qadeer, Partial-Order Reduction for Context-Bounded State Exploration, 2007.)
 #[derive(Debug, Default)]
-pub(super) struct States(HashMap<(u64, Option<usize>, u64), usize>);
+pub(super) struct States {
+    left: HashMap<State, usize>,
+    edges: HashMap<State, BTreeSet<Edge>>,
+    start: Option<State>,
+    ends: HashSet<u64>,
+}
 
 impl States {
     /// Whether everything that can follow is known; notes the state where it is not.
-    pub(super) fn is_known(
-        &mut self,
-        trace: &Trace,
-        last: Option<usize>,
-        ready: &[usize],
-        preemptions_left: usize,
-    ) -> bool {
-        let ready = ready.iter().fold(0_u64, |bits, actor| bits | 1 << (actor % 64));
-        let known = self.0.entry((trace.hash(), last, ready));
-        match known {
-            std::collections::hash_map::Entry::Occupied(left) if *left.get() >= preemptions_left => true,
-            std::collections::hash_map::Entry::Occupied(mut left) => {
-                left.insert(preemptions_left);
+    pub(super) fn is_known(&mut self, state: State, preemptions_left: usize) -> bool {
+        match self.left.get_mut(&state) {
+            Some(left) if *left >= preemptions_left => true,
+            Some(left) => {
+                *left = preemptions_left;
                 false
             }
-            std::collections::hash_map::Entry::Vacant(place) => {
-                place.insert(preemptions_left);
+            None => {
+                self.left.insert(state, preemptions_left);
                 false
             }
         }
+    }
+
+    /// Notes where all schedules begin.
+    pub(super) fn begins(&mut self, state: State) {
+        self.start = Some(state);
+    }
+
+    /// How many schedules there are with so many preemptions at most; none where none was noted.
+    pub(super) fn count(&self, preemptions: usize) -> Option<u64> {
+        self.start.map(|start| self.schedules(start, preemptions))
+    }
+
+    /// Notes that these steps are all of a schedule; whether they are the first to be.
+    pub(super) fn ends(&mut self, trace: &Trace) -> bool {
+        self.ends.insert(trace.hash())
+    }
+
+    /// Notes that a turn leads from one state to another.
+    pub(super) fn leads(&mut self, from: State, is_preemption: bool, to: State, is_end: bool) {
+        self.edges.entry(from).or_default().insert(Edge { to, is_preemption, is_end });
+    }
+
+    /// How many schedules begin in a state and take so many preemptions at most, once all that it leads to is known:
+    /// schedules that differ only in the order of steps that commute are counted one by one, but each state is looked
+    /// at once. Takes time in proportion to the states. Saturates.
+    fn schedules(&self, from: State, preemptions_left: usize) -> u64 {
+        let mut counted: HashMap<(State, usize), u64> = HashMap::new();
+        let mut open = vec![(from, preemptions_left)];
+        while let Some((state, left)) = open.last().copied() {
+            let affordable = |edge: &&Edge| usize::from(edge.is_preemption) <= left;
+            let after = |edge: &Edge| (edge.to, left - usize::from(edge.is_preemption));
+            let edges = || self.edges.get(&state).into_iter().flatten().filter(affordable);
+            let before = open.len();
+            open.extend(
+                edges().filter(|edge| !edge.is_end).map(after).filter(|to| !counted.contains_key(to)),
+            );
+            if open.len() > before {
+                continue;
+            }
+            let of = |edge: &Edge| if edge.is_end { 1 } else { counted[&after(edge)] };
+            let count = edges().map(of).fold(0, u64::saturating_add);
+            counted.insert((state, left), count);
+            open.pop();
+        }
+        counted[&(from, preemptions_left)]
     }
 }
 
@@ -124,11 +205,27 @@ mod tests {
     #[test]
     fn a_state_with_more_preemptions_left_is_gone_on_from_again() {
         let mut states = States::default();
-        let trace = Trace::default();
-        assert!(!states.is_known(&trace, None, &[0, 1], 1));
-        assert!(states.is_known(&trace, None, &[0, 1], 1));
-        assert!(states.is_known(&trace, None, &[0, 1], 0));
-        assert!(!states.is_known(&trace, None, &[0, 1], 2));
-        assert!(!states.is_known(&trace, None, &[0], 2));
+        let state = |ready: &[usize]| State::new(&Trace::default(), None, ready);
+        assert!(!states.is_known(state(&[0, 1]), 1));
+        assert!(states.is_known(state(&[0, 1]), 1));
+        assert!(states.is_known(state(&[0, 1]), 0));
+        assert!(!states.is_known(state(&[0, 1]), 2));
+        assert!(!states.is_known(state(&[0]), 2));
+    }
+
+    /// Two ways to the same state, each with two ways on, of which one is a preemption.
+    #[test]
+    fn schedules_through_one_state_are_counted_one_by_one() {
+        let state = |number: u64| State { trace: number, last: None, ready: 0 };
+        let mut states = States::default();
+        states.leads(state(0), false, state(1), false);
+        states.leads(state(0), true, state(2), false);
+        states.leads(state(1), false, state(3), false);
+        states.leads(state(2), false, state(3), false);
+        states.leads(state(3), false, state(4), true);
+        states.leads(state(3), true, state(5), true);
+        assert_eq!(states.schedules(state(0), 0), 1);
+        assert_eq!(states.schedules(state(0), 1), 3);
+        assert_eq!(states.schedules(state(0), 2), 4);
     }
 }

@@ -19,7 +19,7 @@ use tokio::runtime::Runtime;
 use self::coverage::Coverage;
 pub use self::found::{Found, Replays};
 
-use self::exhaustive::{Follow, Known};
+use self::exhaustive::{Branch, Follow, Known};
 use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
 use crate::design::Design;
@@ -113,14 +113,7 @@ pub fn explore(
     search: &Search,
     progress: &mut dyn FnMut(u64, Option<u64>),
 ) -> Result<Exploration, HarnessError> {
-    let template = virtual_time::runtime()?.block_on(Template::new(&**design))?;
-    let mut explorer = Explorer {
-        design,
-        search,
-        template,
-        coverage: Coverage::default(),
-        exploration: Exploration::default(),
-    };
+    let mut explorer = Explorer::new(design, search)?;
     explorer.exploration.kept = search.kept.iter().map(|kept| explorer.still_violates(kept)).collect();
     match search.exhaustive {
         None => explorer.walk(progress)?,
@@ -130,12 +123,42 @@ pub fn explore(
     Ok(explorer.exploration)
 }
 
+/// What comes of a directed schedule for a property: whether it is violated, and whatever servers decide about who goes
+/// on first after the last move. Blocks the thread, and needs no runtime.
+///
+/// # Errors
+/// If the tables cannot be made on the model.
+pub fn replays(
+    design: &Arc<dyn Design>,
+    search: &Search,
+    directed: &Directed,
+    property: Property,
+) -> Result<Replays, HarnessError> {
+    Ok(Explorer::new(design, search)?.replays(directed, property))
+}
+
+/// All interleavings of a workload.
+struct Interleavings {
+    /// How many there are.
+    there_are: u64,
+    /// How those begin that are to be visited: one of each that differ only in the order of steps that commute.
+    to_visit: Vec<Vec<usize>>,
+}
+
 struct Explorer<'a> {
     design: &'a Arc<dyn Design>,
     search: &'a Search,
     template: Template,
     coverage: Coverage,
     exploration: Exploration,
+}
+
+impl<'a> Explorer<'a> {
+    fn new(design: &'a Arc<dyn Design>, search: &'a Search) -> Result<Self, HarnessError> {
+        let template = virtual_time::runtime()?.block_on(Template::new(&**design))?;
+        let (coverage, exploration) = (Coverage::default(), Exploration::default());
+        Ok(Explorer { design, search, template, coverage, exploration })
+    }
 }
 
 impl Explorer<'_> {
@@ -176,63 +199,55 @@ impl Explorer<'_> {
         preemptions: usize,
         progress: &mut dyn FnMut(u64, Option<u64>),
     ) -> Result<(), HarnessError> {
-        let workloads = workload::small(&**self.design, self.search);
-        let mut all = 0;
-        for operations in &workloads {
-            all += self.single_faults(operations)?.len() as u64;
-            match self.count(operations, preemptions, progress)? {
-                Some(interleavings) if all + interleavings <= self.search.runs => all += interleavings,
-                _ => return Ok(()),
-            }
+        let mut all = 0_u64;
+        let mut to_visit = Vec::new();
+        for operations in workload::small(&**self.design, self.search) {
+            let faulty = self.single_faults(&operations)?;
+            let Some(interleavings) = self.interleavings(&operations, preemptions, progress)? else {
+                return Ok(());
+            };
+            all = all.saturating_add(faulty.len() as u64).saturating_add(interleavings.there_are);
+            to_visit.push((operations, faulty, interleavings.to_visit));
         }
         self.exploration.there_are = Some(all);
-        for operations in &workloads {
-            self.visit(operations, preemptions, all, progress)?;
+        let visits: usize =
+            to_visit.iter().map(|(_, faulty, beginnings)| faulty.len() + beginnings.len()).sum();
+        self.exploration.equivalent = all.saturating_sub(visits as u64);
+        for (operations, faulty, beginnings) in to_visit {
+            self.visit_faulty(&operations, faulty)?;
+            for beginning in beginnings {
+                progress(self.exploration.schedules, Some(visits as u64));
+                if let Some(explored) = self.play(&operations, &mut Follow::beginning(beginning))? {
+                    self.judge(&operations, &explored)?;
+                }
+            }
         }
         Ok(())
     }
 
-    fn visit(
+    fn visit_faulty(
         &mut self,
         operations: &[Vec<Operation>],
-        preemptions: usize,
-        all: u64,
-        progress: &mut dyn FnMut(u64, Option<u64>),
+        faulty: Vec<(usize, Mishap)>,
     ) -> Result<(), HarnessError> {
-        for (step, mishap) in self.single_faults(operations)? {
-            progress(self.exploration.schedules, Some(all));
-            let mut follow = Follow::with_mishap(step, mishap);
-            if let Some(explored) = self.play(operations, &mut follow)? {
+        for (step, mishap) in faulty {
+            if let Some(explored) = self.play(operations, &mut Follow::with_mishap(step, mishap))? {
                 self.judge(operations, &explored)?;
                 self.note_fault_point(step, &explored)?;
             }
-        }
-        let known = Known::default();
-        let mut open = vec![Vec::new()];
-        while let Some(prefix) = open.pop() {
-            let mut follow = Follow::new(prefix, preemptions);
-            if self.search.reduce {
-                follow = follow.skipping(&known);
-            }
-            match self.play(operations, &mut follow)? {
-                Some(explored) => self.judge(operations, &explored)?,
-                None => self.exploration.equivalent += 1,
-            }
-            open.append(&mut follow.branches);
-            progress(self.exploration.schedules, Some(all));
         }
         Ok(())
     }
 
     /// The steps of the schedule without preemption, with what can go wrong at each.
     fn single_faults(&self, operations: &[Vec<Operation>]) -> Result<Vec<(usize, Mishap)>, HarnessError> {
-        let mut base = Follow::new(Vec::new(), 0).counting();
+        let mut base = Follow::branch(&Branch::default(), 0);
         self.walked(operations, &mut base)?;
         let mishaps = mishaps(&faults_of(&**self.design));
         let mut faulty = Vec::new();
         for step in 0..base.steps() {
             for mishap in &mishaps {
-                let mut follow = Follow::with_mishap(step, mishap.clone()).counting();
+                let mut follow = Follow::with_mishap(step, mishap.clone()).only_looking();
                 self.walked(operations, &mut follow)?;
                 if follow.hit {
                     faulty.push((step, mishap.clone()));
@@ -242,26 +257,34 @@ impl Explorer<'_> {
         Ok(faulty)
     }
 
-    /// How many interleavings there are; none where there are more than are to be visited.
-    fn count(
+    /// All interleavings; none where more would have to be played than are to be visited.
+    fn interleavings(
         &self,
         operations: &[Vec<Operation>],
         preemptions: usize,
         progress: &mut dyn FnMut(u64, Option<u64>),
-    ) -> Result<Option<u64>, HarnessError> {
-        let mut open = vec![Vec::new()];
-        let mut count = 0;
-        while let Some(prefix) = open.pop() {
-            let mut follow = Follow::new(prefix, preemptions).counting();
+    ) -> Result<Option<Interleavings>, HarnessError> {
+        let known = Known::default();
+        let mut open = vec![Branch::default()];
+        let mut to_visit = Vec::new();
+        let mut played = 0;
+        while let Some(branch) = open.pop() {
+            let mut follow = Follow::branch(&branch, preemptions);
+            if self.search.reduce {
+                follow = follow.skipping(&known);
+            }
             self.walked(operations, &mut follow)?;
-            open.append(&mut follow.branches);
-            count += 1;
-            if count > self.search.runs {
+            to_visit.extend(follow.ended());
+            open.extend(follow.branches());
+            played += 1;
+            if played > self.search.runs {
                 return Ok(None);
             }
-            progress(count, None);
+            progress(played, None);
         }
-        Ok(Some(count))
+        let known = known.lock().expect("no code panics while it holds the states");
+        let there_are = known.count(preemptions).unwrap_or(played);
+        Ok(Some(Interleavings { there_are, to_visit }))
     }
 
     fn note_fault_point(&mut self, step: usize, explored: &Explored) -> Result<(), HarnessError> {
@@ -310,7 +333,7 @@ impl Explorer<'_> {
     ) -> Result<Option<Explored>, HarnessError> {
         let schedule = self.schedule(Directed { clients: operations.to_vec(), moves: Vec::new() });
         let (place, footprints) = self.template.place();
-        if self.search.exhaustive.is_some() && self.search.reduce {
+        if driver.wants_footprints() {
             footprints.switch_on();
         }
         let run = explored::play(self.design.clone(), place, &schedule, operations, &footprints, driver);

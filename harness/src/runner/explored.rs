@@ -102,6 +102,11 @@ pub(crate) trait Driver: Send {
     /// What the turn before did.
     fn took(&mut self, _did: Did) {}
 
+    /// Whether it wants to be told what its turns read and wrote.
+    fn wants_footprints(&self) -> bool {
+        false
+    }
+
     /// Whether what comes of a walk to its end is looked at.
     fn looks_at_end(&self) -> bool {
         true
