@@ -1,4 +1,4 @@
-//! Logs: what Jepsen's workload for Kafka looks for, beside cycles.
+//! Logs: what Jepsen's workload for Kafka looks for.
 //!
 //! A send is `[:send k v]`, completed as `[:send k [offset v]]`; a poll is `[:poll]`, completed as
 //! `[:poll {k [[offset v] ..]}]`. Values of a key are unique. The order of a key is that of all offsets that an
@@ -6,7 +6,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Collected, Tally, calls_of, is_ok, line};
+use super::{Collected, Tally, calls_of, is_ok, line, log_cycles};
 use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
 use crate::hash::{HashMap, HashSet};
 
@@ -16,15 +16,15 @@ const MOVES: [&str; 5] = ["assign", "subscribe", "crash", "seek", "close"];
 
 /// A record of the log, as a send or a poll tells of it.
 #[derive(Clone)]
-struct Record {
-    key: String,
+pub(super) struct Record {
+    pub(super) key: String,
     /// Unknown where a send was not acknowledged with it.
-    offset: Option<i64>,
-    value: String,
+    pub(super) offset: Option<i64>,
+    pub(super) value: String,
 }
 
 /// A micro-operation.
-enum Mop {
+pub(super) enum Mop {
     Send(Record),
     Poll(Vec<Record>),
 }
@@ -39,7 +39,10 @@ fn pair(key: &str, value: Value<'_>) -> Record {
 
 fn mops(history: &OpHistory, call: &Call) -> Vec<Mop> {
     let mut found = Vec::new();
-    for mop in history.value_of(call).items().into_iter().flatten() {
+    // What a client was told before it lost sight of the rest stands in the completion.
+    let told = call.complete.filter(|_| call.outcome == Outcome::Info).map(|op| history.value(op));
+    let value = told.filter(|value| value.items().is_some()).unwrap_or_else(|| history.value_of(call));
+    for mop in value.items().into_iter().flatten() {
         let parts: Vec<Value<'_>> = mop.items().into_iter().flatten().collect();
         match (parts.first().and_then(|f| f.as_text()), &parts[..]) {
             (Some("send"), [_, key, value]) => found.push(Mop::Send(pair(&key.to_string(), *value))),
@@ -60,20 +63,20 @@ fn mops(history: &OpHistory, call: &Call) -> Vec<Mop> {
 
 /// What is known of the log: by key.
 #[derive(Default)]
-struct Log {
+pub(super) struct Log {
     /// Values by offset, and the calls that tell of them.
-    offsets: BTreeMap<i64, BTreeMap<String, u32>>,
+    pub(super) offsets: BTreeMap<i64, BTreeMap<String, u32>>,
     /// Offsets by value.
     places: BTreeMap<String, BTreeSet<i64>>,
     /// Values that were sent: how their sends ended, and their calls.
-    sent: BTreeMap<String, (Outcome, u32)>,
+    pub(super) sent: BTreeMap<String, (Outcome, u32)>,
     polled: BTreeMap<String, u32>,
     /// The offsets in their order, once all are known.
     order: HashMap<i64, usize>,
     last_polled: Option<i64>,
 }
 
-type Logs = BTreeMap<String, Log>;
+pub(super) type Logs = BTreeMap<String, Log>;
 
 pub(super) fn log(history: &OpHistory) -> Collected {
     let mut tally = Tally::default();
@@ -98,14 +101,16 @@ pub(super) fn log(history: &OpHistory) -> Collected {
     }
     tally.count("sends", sends);
     tally.count("polled", polls);
-    for (key, log) in &mut logs {
+    for log in logs.values_mut() {
         log.order = log.offsets.keys().enumerate().map(|(at, offset)| (*offset, at)).collect();
-        judge_log(history, key, log, &mut tally);
     }
+    let proven = proven(&logs);
+    logs.iter().for_each(|(key, log)| judge_log(history, key, log, &proven, &mut tally));
     for (at, call, mops) in calls.iter().filter(|(_, call, _)| is_ok(call)) {
         judge_within(history, &logs, *at, call, mops, &mut tally);
     }
     judge_processes(history, &logs, &calls, &mut tally);
+    log_cycles::judge(history, &logs, &calls, &proven, &mut tally);
     tally.into_collected((sends == 0 || polls == 0).then_some("nothing was sent and polled"))
 }
 
@@ -118,7 +123,7 @@ fn place(logs: &mut Logs, at: u32, record: &Record) {
 }
 
 fn note_send(logs: &mut Logs, at: u32, call: &Call, record: &Record) {
-    if is_ok(call) {
+    if call.outcome != Outcome::Fail {
         place(logs, at, record);
     }
     let log = logs.entry(record.key.clone()).or_default();
@@ -136,8 +141,14 @@ fn note_poll(logs: &mut Logs, at: u32, record: &Record) {
     log.last_polled = log.last_polled.max(record.offset);
 }
 
+/// Calls of which somebody polled something: they took effect, whatever their clients heard.
+fn proven(logs: &Logs) -> HashSet<u32> {
+    let polled = logs.values().flat_map(|log| log.polled.keys().filter_map(|value| log.sent.get(value)));
+    polled.map(|(_, call)| *call).collect()
+}
+
 /// What a log shows whoever reads it.
-fn judge_log(history: &OpHistory, key: &str, log: &Log, tally: &mut Tally) {
+fn judge_log(history: &OpHistory, key: &str, log: &Log, proven: &HashSet<u32>, tally: &mut Tally) {
     let shown = |at: u32| line(history, &history.calls()[at as usize]);
     for (offset, values) in log.offsets.iter().filter(|(_, values)| values.len() > 1) {
         let calls: Vec<u32> = values.values().copied().collect();
@@ -166,10 +177,13 @@ fn judge_log(history: &OpHistory, key: &str, log: &Log, tally: &mut Tally) {
             Some(_) => {}
         }
     }
+    let has_happened = |outcome: Outcome, at: u32| {
+        outcome == Outcome::Ok || outcome == Outcome::Info && proven.contains(&at)
+    };
     let unpolled = log
         .sent
         .iter()
-        .filter(|(value, (outcome, _))| *outcome == Outcome::Ok && !log.polled.contains_key(*value));
+        .filter(|(value, (outcome, at))| has_happened(*outcome, *at) && !log.polled.contains_key(*value));
     for (value, (_, sent)) in unpolled {
         let offset = log.places.get(value).and_then(|offsets| offsets.last()).copied();
         if offset.is_some_and(|offset| Some(offset) < log.last_polled) {
@@ -214,6 +228,19 @@ fn judge_within(history: &OpHistory, logs: &Logs, at: u32, call: &Call, mops: &[
                 own.insert((&record.key, &record.value));
                 let Some(offset) = record.offset else { continue };
                 let before = sent.insert(&record.key, offset);
+                let log = logs.get(&record.key);
+                if let Some(before) =
+                    before.filter(|before| matches!(follows(log, *before, offset), Follows::Skip))
+                {
+                    // Transactions write between each other's records all the time.
+                    tally.add("int-send-skip", false, &[at], || {
+                        format!(
+                            "line {} sent to {} at offset {before} and next at {offset}, and there is more between",
+                            line(history, call),
+                            record.key
+                        )
+                    });
+                }
                 if let Some(before) = before.filter(|before| offset <= *before) {
                     tally.add("int-nonmonotonic-send", true, &[at], || {
                         format!(
@@ -277,6 +304,8 @@ struct Stands {
     sent: BTreeMap<String, (i64, u32)>,
     /// Its partitions are given and taken by the group: it may be moved at any time.
     is_subscribed: bool,
+    /// What it polled while subscribed.
+    consumed: HashSet<(String, String)>,
 }
 
 fn judge_processes(history: &OpHistory, logs: &Logs, calls: &[(u32, &Call, Vec<Mop>)], tally: &mut Tally) {
@@ -313,6 +342,16 @@ fn judge_transaction(
         match mop {
             Mop::Poll(records) => {
                 for record in records {
+                    let what = (record.key.clone(), record.value.clone());
+                    if stand.is_subscribed && !stand.consumed.insert(what) {
+                        tally.add("consumed-twice", false, &[at], || {
+                            let place = line(history, &history.calls()[at as usize]);
+                            format!(
+                                "line {place} polled {} from {} again, by subscription",
+                                record.value, record.key
+                            )
+                        });
+                    }
                     let Some(offset) = record.offset else { continue };
                     let before = stand.polled.insert(record.key.clone(), (offset, at));
                     let is_first = polled.insert(&record.key);

@@ -13,6 +13,7 @@ use crate::verdict::Verdict;
 mod accounts;
 mod forks;
 mod log;
+mod log_cycles;
 mod numbers;
 mod order;
 mod queues;

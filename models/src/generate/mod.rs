@@ -1,15 +1,17 @@
 //! Histories of known strength: a simulated database with clients, whose bugs can be switched on.
 //!
 //! The same [`Spec`] gives the same history to the byte. Each line is an operation as elle-cli and Jepsen have
-//! them, in JSON.
+//! them, in JSON; a history of several systems is in Crosscheck's own format.
 
 use std::fmt;
 use std::io::{self, Write};
 use std::str::FromStr;
 
 mod database;
+mod logs;
 mod objects;
 mod random;
+mod systems;
 mod transactions;
 
 /// What kind of history it is.
@@ -29,6 +31,10 @@ pub enum Kind {
     Queue,
     /// Transfers between accounts, and reads of all of them.
     Bank,
+    /// Transactions that send to a log and poll from it.
+    Kafka,
+    /// A database with an outbox, a relay and a consumer.
+    CrossSystem,
 }
 
 /// How strong the database is.
@@ -46,7 +52,7 @@ pub enum Isolation {
     LostUpdate,
 }
 
-const KINDS: [(&str, Kind); 7] = [
+const KINDS: [(&str, Kind); 9] = [
     ("list-append", Kind::ListAppend),
     ("rw-register", Kind::RwRegister),
     ("register", Kind::Register),
@@ -54,6 +60,8 @@ const KINDS: [(&str, Kind); 7] = [
     ("set", Kind::Set),
     ("queue", Kind::Queue),
     ("bank", Kind::Bank),
+    ("kafka", Kind::Kafka),
+    ("cross-system", Kind::CrossSystem),
 ];
 
 const ISOLATIONS: [(&str, Isolation); 5] = [
@@ -106,7 +114,7 @@ pub struct Spec {
     /// Its kind.
     pub kind: Kind,
     /// The strength of the database. Objects that are no transactions take anything but `serializable` as stale
-    /// reads and lost writes.
+    /// reads and lost writes; logs and several systems each have bugs of their own for each.
     pub isolation: Isolation,
     /// How many operations are invoked.
     pub txns: u64,
@@ -148,6 +156,8 @@ pub fn generate(spec: &Spec, out: &mut dyn Write) -> io::Result<()> {
         Kind::Register | Kind::CasRegister | Kind::Set | Kind::Queue | Kind::Bank => {
             objects::generate(spec, out)
         }
+        Kind::Kafka => logs::generate(spec, out),
+        Kind::CrossSystem => systems::generate(spec, out),
     }
 }
 

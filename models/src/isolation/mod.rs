@@ -37,6 +37,7 @@ mod found;
 mod graph;
 mod level;
 mod list_append;
+mod log_cycles;
 mod order;
 mod proof;
 mod register_order;
@@ -50,6 +51,7 @@ mod witness;
 
 pub use anomaly::{Anomaly, Extent, Family};
 pub use level::{Level, UnknownLevel, ruled_out};
+pub(crate) use log_cycles::{LogCycle, LogEdge, log_cycles};
 pub use order::Order;
 pub use proof::verify_witness;
 pub use register_order::Inference;

@@ -92,7 +92,7 @@ pub(super) fn cycles(
     order::settle(order, level, extent, findings)
 }
 
-fn look_for(
+pub(super) fn look_for(
     dependencies: &Dependencies<'_>,
     graph: &Graph,
     all: &Components,

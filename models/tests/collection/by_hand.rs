@@ -257,9 +257,80 @@ fn consumers_of_logs_by_hand() {
                 "3 do txn [[:send j [6 4]]]\n3 do txn [[:send j [5 5]]]\n1 do poll [{all} [:poll {{j [[5 5] [6 4]]}}]]"
             ),
             Violated,
-            vec!["nonmonotonic-send"],
+            vec!["nonmonotonic-send", "G0-process"],
         ),
         (String::new(), Unknown, vec!["unseen"]),
+    ]);
+}
+
+#[test]
+fn circles_of_logs_by_hand() {
+    use Verdict::{Valid, Violated};
+    let seen = "2 do poll [[:poll {k [[0 1] [2 2] [5 3]], a [[0 1] [1 2]], b [[0 1] [1 2]]}]]";
+    judge_logs(vec![
+        // Each polled what the other had not committed.
+        (
+            format!(
+                "3 do txn [[:send a [0 1]] [:poll {{b [[0 1]]}}]]\n4 do txn [[:send b [0 1]] [:poll {{a [[0 1]]}}]]\n2 do poll [{ALL}]"
+            ),
+            Violated,
+            vec!["G1c"],
+        ),
+        // It was polled before it was sent.
+        (
+            format!(
+                "3 invoke poll [[:poll]]\n3 ok poll [[:poll {{a [[0 1]]}}]]\n4 invoke send [[:send a 1]]\n4 ok send [[:send a [0 1]]]\n2 do poll [{ALL}]"
+            ),
+            Violated,
+            vec!["G1c-realtime"],
+        ),
+        (
+            format!(
+                "3 invoke txn [[:poll]]\n3 ok txn [[:poll {{a [[0 1]]}}]]\n3 do txn [[:send a [0 1]]]\n2 do poll [{ALL}]"
+            ),
+            Violated,
+            vec!["G1c-process"],
+        ),
+        // Writes of two transactions get between each other.
+        (
+            format!(
+                "3 invoke txn [[:send a 1] [:send b 2]]\n4 invoke txn [[:send b 1] [:send a 2]]\n3 ok txn [[:send a [0 1]] [:send b [1 2]]]\n4 ok txn [[:send b [0 1]] [:send a [1 2]]]\n{seen}"
+            ),
+            Valid,
+            vec!["G0"],
+        ),
+        (
+            "3 invoke txn [[:send a 1] [:send a 3]]\n4 invoke txn [[:send a 2]]\n3 ok txn [[:send a [0 1]] [:send a [2 3]]]\n4 ok txn [[:send a [1 2]]]\n2 do poll [[:poll {k [[0 1] [2 2] [5 3]], a [[0 1] [1 2] [2 3]]}]]".to_owned(),
+            Valid,
+            vec!["G0", "int-send-skip"],
+        ),
+    ]);
+}
+
+#[test]
+fn what_a_client_was_told_before_it_lost_sight_counts() {
+    use Verdict::{Valid, Violated};
+    let crashed = "4 invoke txn [[:send a 1] [:send a 2]]\n4 info txn [[:send a [0 1]] [:send a [1 2]]]";
+    judge_logs(vec![
+        // Nobody saw any of it: it may not have happened.
+        (
+            format!("{crashed}\n3 do send [[:send a [2 3]]]\n1 do poll [{ALL} [:poll {{a [[2 3]]}}]]"),
+            Valid,
+            vec![],
+        ),
+        // It did, and so did all of it.
+        (
+            format!(
+                "{crashed}\n3 do send [[:send a [2 3]]]\n1 do poll [{ALL} [:poll {{a [[0 1]]}}]]\n2 do poll [[:poll {{a [[2 3]]}}]]"
+            ),
+            Violated,
+            vec!["lost-write"],
+        ),
+        (
+            format!("1 do subscribe [k]\n1 do poll [{ALL}]\n1 do subscribe [k]\n1 do poll [{ALL}]"),
+            Valid,
+            vec!["consumed-twice"],
+        ),
     ]);
 }
 

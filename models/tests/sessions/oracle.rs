@@ -281,7 +281,7 @@ fn cut(text: &str, history: &OpHistory, calls: &[u32]) -> String {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
 
     #[test]
     fn every_guarantee_agrees_with_the_oracle((plan, turns) in plans(), flags in 0..16_u8) {

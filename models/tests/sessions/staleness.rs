@@ -163,7 +163,7 @@ fn plain(history: &OpHistory, has_versions: bool) -> Vec<(u64, u64)> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 2000, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, ..ProptestConfig::default() })]
 
     #[test]
     fn it_agrees_with_its_definition(
