@@ -14,9 +14,10 @@ use super::Stop;
 Examples:
   crosscheck generate --kind list-append --txns 1000 --out h.jsonl
   crosscheck generate --kind rw-register --isolation read-committed --seed 7 --out weak.jsonl
-  crosscheck generate --kind cas-register --clients 40 --info 20 --txns 2000 --out cas.jsonl")]
+  crosscheck generate --kind cas-register --clients 40 --info 20 --txns 2000 --out cas.jsonl
+  crosscheck generate --kind cross-system --isolation lost-update --out events.jsonl")]
 pub(crate) struct Args {
-    /// list-append, rw-register, register, cas-register, set, queue or bank
+    /// list-append, rw-register, register, cas-register, set, queue, bank, kafka or cross-system
     #[arg(long, value_name = "K")]
     kind: Kind,
     /// serializable, snapshot-isolation, read-committed, read-uncommitted or lost-update

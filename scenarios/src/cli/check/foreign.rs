@@ -48,12 +48,19 @@ pub(super) fn judge(args: &Args, path: &Path, format: Format) -> Result<CheckedF
 
 /// The checkers that are asked for, or else those that apply.
 fn asked(args: &Args, history: &OpHistory) -> Result<Vec<Checker>, String> {
-    if let Some(property) = args.properties().first() {
+    // Some checkers have the names of properties.
+    let (mut named, mut lost) = (args.checkers(), Vec::new());
+    for property in args.properties() {
+        match property.id().parse::<Checker>() {
+            Ok(checker) => named.push(checker),
+            Err(_) => lost.push(property),
+        }
+    }
+    if let Some(property) = lost.first() {
         return Err(format!(
             "{property} is about histories of Crosscheck's own, which say what a cache and a log held, and this is none"
         ));
     }
-    let named = args.checkers();
     if !named.is_empty() {
         return Ok(named);
     }
@@ -70,6 +77,10 @@ fn options(args: &Args) -> Options {
     options.inference.sequential_keys = args.sequential_keys;
     options.inference.wfr_keys = args.wfr_keys;
     options.bank.allow_negative_balances = args.allow_negative_balances;
+    options.staleness.versions_max = args.max_versions_behind;
+    options.staleness.ms_max =
+        args.max_time_behind.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));
+    options.staleness.has_versions = args.values_are_versions;
     options
 }
 

@@ -58,6 +58,15 @@ pub(crate) struct Args {
     /// Versions of registers: within a transaction a write follows what was read of the key before
     #[arg(long)]
     wfr_keys: bool,
+    /// Staleness: how many versions a read may be behind
+    #[arg(long, value_name = "N")]
+    max_versions_behind: Option<u64>,
+    /// Staleness: for how long a read may be behind
+    #[arg(long, value_name = "DURATION", value_parser = value::duration)]
+    max_time_behind: Option<Duration>,
+    /// Staleness: values are versions, and the greater is the newer
+    #[arg(long)]
+    values_are_versions: bool,
     /// Accounts of a bank may be overdrawn
     #[arg(long)]
     allow_negative_balances: bool,
@@ -108,7 +117,9 @@ enum Asked {
 }
 
 fn asked() -> impl TypedValueParser<Value = Asked> {
-    let names = Property::ALL.into_iter().map(Property::id).chain(Checker::all().map(Checker::name));
+    // Some checkers have the names of properties: what is meant is told by the history.
+    let checkers = Checker::all().map(Checker::name).filter(|name| name.parse::<Property>().is_err());
+    let names = Property::ALL.into_iter().map(Property::id).chain(checkers);
     PossibleValuesParser::new(names.collect::<Vec<_>>()).map(|name| match name.parse() {
         Ok(property) => Asked::Property(property),
         Err(_) => {
