@@ -1,7 +1,7 @@
 //! What each guarantee forces: a read that had to see a version is of one that is not before it.
 
-use super::Guarantee;
 use super::ops::{Deeds, INITIAL, NOWHERE};
+use super::{Assumed, Guarantee};
 use crate::hash::{HashMap, HashSet};
 
 /// A read had to see one version and returned another: the first is before the second.
@@ -22,12 +22,15 @@ pub(super) struct Forced {
     pub(super) edges: Vec<Edge>,
     /// How many reads had to see some write of their key.
     pub(super) obliged: u64,
+    /// No transaction reads twice, and nothing comes before itself: an order in which writes follow reads is one
+    /// of all versions.
+    pub(super) is_settled: bool,
 }
 
 const DEEDS_BETWEEN_POLLS: usize = 1 << 12;
 
 /// More clocks and edges than these are not kept in memory.
-const CLOCK_WORDS_MAX: usize = 1 << 28;
+const CLOCK_WORDS_MAX: usize = 1 << 27;
 pub(super) const EDGES_MAX: usize = 1 << 24;
 
 struct Walk<'a> {
@@ -43,21 +46,24 @@ struct Walk<'a> {
 pub(super) fn forced(
     deeds: &Deeds<'_>,
     guarantee: Guarantee,
+    assumed: Assumed,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Option<Forced> {
     let mut walk = Walk {
         deeds,
-        made: Forced { edges: Vec::new(), obliged: 0 },
+        made: Forced { edges: Vec::new(), obliged: 0, is_settled: false },
         acked: HashMap::default(),
         writers: vec![Vec::new(); deeds.key_count()],
     };
-    walk.gather();
+    if matches!(guarantee, Guarantee::MonotonicWrites | Guarantee::Pram) {
+        walk.gather();
+    }
     let is_done = match guarantee {
         Guarantee::ReadYourWrites => walk.each_session(go_on, Walk::own_writes),
         Guarantee::MonotonicReads => walk.each_session(go_on, Walk::own_reads),
         Guarantee::MonotonicWrites => walk.each_session(go_on, Walk::shown_in_order),
         Guarantee::Pram => walk.each_session(go_on, Walk::pipelined),
-        Guarantee::WritesFollowReads => walk.behind_reads(go_on),
+        Guarantee::WritesFollowReads => walk.behind_reads(assumed, go_on),
     };
     is_done.then_some(walk.made)
 }
@@ -215,7 +221,7 @@ impl Walk<'_> {
 
     /// What a session read before it wrote, what those sessions had read before, and so on: of each session so many
     /// of its first deeds. Found by going over all of them until nothing changes.
-    fn behind_reads(&mut self, go_on: &mut dyn FnMut() -> bool) -> bool {
+    fn behind_reads(&mut self, assumed: Assumed, go_on: &mut dyn FnMut() -> bool) -> bool {
         let width = self.deeds.sessions.len();
         let mut numbers = vec![u32::MAX; self.deeds.deeds.len()];
         let mut writes = 0;
@@ -235,6 +241,10 @@ impl Walk<'_> {
                 return false;
             }
         }
+        if !assumed.is_shared && self.is_settled(&clocks) {
+            self.made.is_settled = true;
+            return true;
+        }
         // By session and key: the versions that it read, each once, with the place of the first such read.
         let mut reads: HashMap<(u32, u32), Vec<(u32, u32)>> = HashMap::default();
         let mut readers: Vec<Vec<u32>> = vec![Vec::new(); self.deeds.key_count()];
@@ -252,6 +262,36 @@ impl Walk<'_> {
             }
         }
         self.read_before(&clocks, &reads, &readers, go_on)
+    }
+
+    fn is_settled(&mut self, clocks: &Clocks) -> bool {
+        let deeds = self.deeds;
+        let mut is_behind = vec![false; deeds.deeds.len()];
+        for session in &deeds.sessions {
+            let mut read: HashSet<u32> = HashSet::default();
+            let mut last = u32::MAX;
+            for at in session {
+                let deed = deeds.deeds[*at as usize];
+                if deed.is_write {
+                    is_behind[*at as usize] = read.contains(&deed.key);
+                } else if deed.source != NOWHERE {
+                    if last == deed.call {
+                        return false;
+                    }
+                    if deed.source != INITIAL {
+                        // The write that it read comes behind this read.
+                        if clocks.of(deed.source)[deed.session as usize] > deed.place {
+                            return false;
+                        }
+                        last = deed.call;
+                        read.insert(deed.key);
+                    }
+                }
+            }
+        }
+        let reads = deeds.deeds.iter().filter(|deed| !deed.is_write && deed.source < NOWHERE);
+        self.made.obliged = reads.filter(|deed| is_behind[deed.source as usize]).count() as u64;
+        true
     }
 
     fn read_before(

@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::collections::hash_map::Entry;
 
-use super::forced::{EDGES_MAX, Edge};
+use super::forced::{EDGES_MAX, Edge, Forced};
 use super::ops::{Deeds, INITIAL, NOWHERE};
 use super::{Assumed, Guarantee};
 use crate::foreign::Outcome;
@@ -47,11 +47,14 @@ pub(super) fn seek(
     deeds: &Deeds<'_>,
     guarantee: Guarantee,
     assumed: Assumed,
-    edges: &[Edge],
+    forced: &Forced,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Option<Sought> {
+    if forced.is_settled {
+        return Some(Sought { count: 0, circle: None });
+    }
     let view = |edge: &Edge| (edge.key, if assumed.is_shared { 0 } else { edge.session });
-    let mut sorted = edges.to_vec();
+    let mut sorted = forced.edges.clone();
     sorted.sort_unstable_by_key(|edge| (view(edge), edge.from, edge.to, edge.reader));
     sorted.dedup_by_key(|edge| (view(edge), edge.from, edge.to));
     let base = Base::of(deeds, guarantee, assumed)?;
@@ -95,6 +98,9 @@ impl<'a> Base<'a> {
         let (writes, updates) = (vec![Vec::new(); deeds.key_count()], vec![Vec::new(); deeds.key_count()]);
         let mut base = Base { deeds, guarantee, assumed, writes, updates };
         let is_causal = guarantee == Guarantee::WritesFollowReads;
+        if !(is_causal || assumed.is_shared) {
+            return Some(base);
+        }
         let mut count = 0;
         for session in &deeds.sessions {
             let mut read: HashMap<u32, Vec<u32>> = HashMap::default();

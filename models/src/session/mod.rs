@@ -154,8 +154,8 @@ pub fn sessions(
             ("writes", (deeds.deeds.len() - reads) as u64),
         ]),
     };
-    let forced = forced::forced(&deeds, guarantee, go_on);
-    let sought = forced.as_ref().map(|forced| graph::seek(&deeds, guarantee, assumed, &forced.edges, go_on));
+    let forced = forced::forced(&deeds, guarantee, assumed, go_on);
+    let sought = forced.as_ref().map(|forced| graph::seek(&deeds, guarantee, assumed, forced, go_on));
     let (Some(forced), Some(Some(sought))) = (forced, sought) else {
         found.verdict = Verdict::Unknown;
         found.reason = Some("time or memory was over before all that had to be seen was known".to_owned());
@@ -179,7 +179,7 @@ pub fn sessions(
     }
     if found.circle.is_none() && guarantee == Guarantee::MonotonicReads && !assumed.has_session_order {
         let assumed = Assumed { has_session_order: true, ..assumed };
-        let sought = graph::seek(&deeds, guarantee, assumed, &forced.edges, go_on);
+        let sought = graph::seek(&deeds, guarantee, assumed, &forced, go_on);
         found.either = sought
             .and_then(|sought| sought.circle)
             .map(|edges| circle::circle(&deeds, guarantee, assumed, &edges));

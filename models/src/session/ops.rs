@@ -63,7 +63,8 @@ impl<'a> Deeds<'a> {
         };
         let mut builder = Builder {
             made,
-            key_numbers: HashMap::default(),
+            key_words: HashMap::default(),
+            key_lists: HashMap::default(),
             session_numbers: HashMap::default(),
             is_by_key: is_by_key(history),
             is_unique,
@@ -131,7 +132,8 @@ fn is_by_key(history: &OpHistory) -> bool {
 
 struct Builder<'a> {
     made: Deeds<'a>,
-    key_numbers: HashMap<&'a [Word], u32>,
+    key_words: HashMap<Word, u32>,
+    key_lists: HashMap<&'a [Word], u32>,
     session_numbers: HashMap<Word, u32>,
     is_by_key: bool,
     is_unique: bool,
@@ -173,14 +175,11 @@ impl<'a> Builder<'a> {
     }
 
     fn mop(&mut self, at: u32, mop: u32, value: Value<'a>) -> Result<(), ShapeError> {
-        let parts: Vec<Value<'a>> = value.items().into_iter().flatten().collect();
-        let (f, key, value) = match parts[..] {
-            [f, key] => (f, key, None),
-            [f, key, value] => (f, key, Some(value)),
-            _ => {
-                return Err(self.error(at, "a micro-operation is a list like [:w key value] or [:r key nil]"));
-            }
+        let mut parts = value.items().into_iter().flatten();
+        let (Some(f), Some(key)) = (parts.next(), parts.next()) else {
+            return Err(self.error(at, "a micro-operation is a list like [:w key value] or [:r key nil]"));
         };
+        let value = parts.next();
         let number = self.key(key.words(), key);
         match (f.as_text(), value) {
             (Some("r" | "read"), Some(value)) => self.add(at, mop, number, value, false),
@@ -192,7 +191,10 @@ impl<'a> Builder<'a> {
 
     fn key(&mut self, words: &'a [Word], shown: Value<'a>) -> u32 {
         let next = self.made.keys.len() as u32;
-        let key = *self.key_numbers.entry(words).or_insert(next);
+        let key = match words {
+            [word] => *self.key_words.entry(*word).or_insert(next),
+            words => *self.key_lists.entry(words).or_insert(next),
+        };
         if key == next {
             self.made.keys.push(shown);
         }
