@@ -1,7 +1,7 @@
 //! Small histories, with the guarantees that each of them breaks.
 
 use crosscheck_models::foreign::{Format, OpHistory, read};
-use crosscheck_models::session::{Assumed, Guarantee, Sessions, sessions, verify_circle};
+use crosscheck_models::session::{Assumed, Guarantee, Reason, Sessions, sessions, verify_circle};
 use crosscheck_models::verdict::Verdict;
 
 /// Judges, and checks what is said for a violation.
@@ -135,4 +135,77 @@ fn without_budget_it_is_unknown() {
         let found = sessions(&history, guarantee, Assumed::default(), &mut || false).expect("registers");
         assert_eq!(found.verdict, Verdict::Unknown, "{guarantee:?}");
     }
+}
+
+#[test]
+fn whoever_wrote_what_the_other_had_read_before() {
+    let text = "r(1,2,0,0) w(1,1,0,1) r(1,1,1,2) w(1,2,1,3)";
+    assert_eq!(broken(text, Assumed::default()), ["writes-follow-reads"]);
+}
+
+const IN_TIME: Assumed =
+    Assumed { is_shared: true, has_session_order: true, has_realtime: true, has_updates: false };
+
+fn in_time(lines: &[&str]) -> Verdict {
+    let line = |line: &&str| {
+        let words: Vec<&str> = line.split(' ').collect();
+        format!("{{:process {} :type :{} :f :{} :value {}}}\n", words[0], words[1], words[2], words[3])
+    };
+    let text: String = lines.iter().map(line).collect();
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+    judged(&history, Guarantee::MonotonicReads, IN_TIME).verdict
+}
+
+#[test]
+fn in_the_order_of_real_time() {
+    // Two writes at once, and then a third: it is behind both.
+    let begin = ["0 invoke write 1", "1 invoke write 2"];
+    let ends = [["0 ok write 1", "1 ok write 2"], ["1 ok write 2", "0 ok write 1"]];
+    for end in ends {
+        for older in ["3 ok read 1", "3 ok read 2"] {
+            let third = ["2 invoke write 3", "2 ok write 3", "3 ok read 3", older];
+            assert_eq!(in_time(&[&begin[..], &end, &third].concat()), Verdict::Violated, "{end:?} {older}");
+        }
+        let both = ["3 ok read 1", "3 ok read 2"];
+        assert_eq!(in_time(&[&begin[..], &end, &both].concat()), Verdict::Valid);
+    }
+    // What failed, and was read all the same, may take effect at any time.
+    let failed = ["0 invoke write 1", "0 fail write 1", "1 ok write 2", "2 ok read 2", "2 ok read 1"];
+    assert_eq!(in_time(&failed), Verdict::Valid);
+}
+
+#[test]
+fn nothing_may_be_written_too() {
+    let lines = ["0 ok write 1", "0 ok write nil", "0 ok read 1", "0 ok read nil", "0 ok read 1"];
+    assert_eq!(in_time(&lines), Verdict::Valid);
+}
+
+#[test]
+fn forged_links_are_found_out() {
+    let text = "w(1,1,0,0)\nw(1,2,0,1)\nr(1,2,1,2)\nr(1,1,1,3)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let assumed = Assumed::default();
+    let circle = judged(&history, Guarantee::Pram, assumed).circle.expect("a circle");
+    let session =
+        circle.links.iter().position(|link| link.reason == Reason::Session).expect("a session's order");
+    let mut forged = circle.clone();
+    // Both links by the order of the session: one of them goes back.
+    forged.links[1 - session].reason = Reason::Session;
+    verify_circle(&history, Guarantee::Pram, assumed, &forged).expect_err("the second was written later");
+    let mut forged = circle;
+    let Reason::Seen { path } = &mut forged.links[1 - session].reason else { panic!("a read had to see it") };
+    path.swap(1, 2);
+    verify_circle(&history, Guarantee::Pram, assumed, &forged).expect_err("the read came first");
+    // A path backwards along a session shows nothing.
+    let text = "r(1,2,0,0)\nw(1,1,0,1)\nw(1,2,1,2)\nr(1,2,2,3)\nr(1,0,2,4)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let mut circle = judged(&history, Guarantee::MonotonicReads, assumed).circle.expect("a circle");
+    for link in &mut circle.links {
+        if let Reason::Seen { path } = &mut link.reason {
+            let calls = [2, 4, 3];
+            path.iter_mut().zip(calls).for_each(|(point, call)| point.call = call);
+        }
+    }
+    verify_circle(&history, Guarantee::MonotonicReads, assumed, &circle)
+        .expect_err("the reads changed places");
 }
