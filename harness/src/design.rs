@@ -9,6 +9,7 @@ use crosscheck_models::history::{CopyRow, ReadItem, WriteItem};
 use crosscheck_models::property::Property;
 
 use crate::context::Ctx;
+use crate::database::Feature;
 use crate::operation::{Operation, OperationKind, Pauses, Workload};
 use crate::port::{CacheConnection, PortError};
 use crate::schedule::Schedule;
@@ -36,6 +37,12 @@ pub trait Design: Send + Sync + 'static {
 
     /// The systems that it needs.
     fn needs(&self) -> Needs;
+
+    /// What it asks of its database beyond tables and transactions. On a database that lacks one of these it is
+    /// not run.
+    fn database_features(&self) -> Vec<Feature> {
+        Vec::new()
+    }
 
     /// What it claims. Only claims make a verdict; other violations are notes.
     fn claims(&self) -> Vec<Property>;

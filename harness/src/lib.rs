@@ -6,6 +6,7 @@ pub mod change;
 pub mod check;
 pub mod conform;
 pub mod context;
+pub mod database;
 pub mod design;
 pub mod explore;
 pub mod fault;

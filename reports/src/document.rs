@@ -16,6 +16,18 @@ pub struct RunDocument {
     pub verdict: Verdict,
     /// One entry a run.
     pub runs: Vec<RunEntry>,
+    /// What was asked for and did not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
+}
+
+/// A variant that was asked for and did not run: nothing is said about it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Skipped {
+    /// The variant.
+    pub variant: String,
+    /// Why it cannot run here.
+    pub reason: String,
 }
 
 /// One run.
@@ -78,6 +90,9 @@ pub struct MatrixDocument {
     pub seconds: f64,
     /// One row a variant.
     pub rows: Vec<MatrixRow>,
+    /// What was asked for and did not run.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// One variant of the matrix.
@@ -256,7 +271,14 @@ impl RunDocument {
         RunDocument {
             verdict: runs.iter().map(|run| run.verdict.verdict).max().unwrap_or(Verdict::Unknown),
             runs: runs.iter().map(RunEntry::of).collect(),
+            skipped: Vec::new(),
         }
+    }
+
+    /// The same, which also names what did not run.
+    #[must_use]
+    pub fn without(self, skipped: &[Skipped]) -> RunDocument {
+        RunDocument { skipped: skipped.to_vec(), ..self }
     }
 }
 

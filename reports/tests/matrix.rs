@@ -70,6 +70,7 @@ fn matrix() -> MatrixDocument {
                 ],
             },
         ],
+        skipped: Vec::new(),
     }
 }
 

@@ -4,11 +4,13 @@ use std::sync::Arc;
 
 use crosscheck_harness::backend::docker::{self, DockerBackend, Engine, Images};
 use crosscheck_harness::backend::local::{
-    Doctor, Finding, LocalBackend, Places, Programs, default_root, shutdown_all as shutdown_servers,
+    Doctor, Finding, LocalBackend, Places, Program, Programs, default_root, shutdown_all as shutdown_servers,
 };
 use crosscheck_harness::backend::model::ModelBackend;
 use crosscheck_harness::backend::{Backend, HarnessError};
+use crosscheck_harness::database::DatabaseKind;
 use crosscheck_harness::design::{Design, Needs};
+use crosscheck_reports::document::Skipped;
 
 /// Reads the environment: handed in, because only binaries may.
 pub type Environment<'a> = &'a (dyn Fn(&str) -> Option<String> + Sync);
@@ -50,29 +52,91 @@ pub fn needs_of(designs: &[Arc<dyn Design>]) -> Needs {
     })
 }
 
-/// Starts the backend.
+/// Designs that are to run.
+pub type Designs = Vec<Arc<dyn Design>>;
+
+/// The designs that can run on a database, and why the others cannot.
+pub fn split(database: DatabaseKind, designs: Vec<Arc<dyn Design>>) -> (Vec<Arc<dyn Design>>, Vec<Skipped>) {
+    let mut kept = Vec::new();
+    let mut skipped = Vec::new();
+    for design in designs {
+        match database.cannot_run(&design.database_features()) {
+            Some(reason) => skipped.push(Skipped { variant: design.id(), reason }),
+            None => kept.push(design),
+        }
+    }
+    (kept, skipped)
+}
+
+/// Starts the backend, with PostgreSQL as the database.
 ///
 /// # Errors
 /// What is missing, and what to do about it.
 pub async fn open(choice: Choice, needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
-    match choice {
-        Choice::Model => Ok(model("asked for")),
-        Choice::Docker => containers(needs, env, "asked for").await,
-        Choice::Local => local(needs, env, "asked for").await,
-        Choice::Auto => auto(needs, env).await,
+    open_on(choice, DatabaseKind::Postgres, needs, env).await
+}
+
+/// Starts the backend, with this database.
+///
+/// # Errors
+/// What is missing, and what to do about it.
+pub async fn open_on(
+    choice: Choice,
+    database: DatabaseKind,
+    needs: Needs,
+    env: Environment<'_>,
+) -> Result<Chosen, HarnessError> {
+    match (choice, database) {
+        (Choice::Model, DatabaseKind::Postgres) => Ok(model("asked for")),
+        (Choice::Model, DatabaseKind::Cockroach) => Err(HarnessError::Missing {
+            what: "the model's database is PostgreSQL's, and no other".to_owned(),
+            advice: "run CockroachDB as a server (--backend local or docker)".to_owned(),
+        }),
+        (Choice::Docker, _) => containers(database, needs, env, "asked for").await,
+        (Choice::Local, _) => local(database, needs, env, "asked for").await,
+        (Choice::Auto, DatabaseKind::Postgres) => auto(needs, env).await,
+        (Choice::Auto, DatabaseKind::Cockroach) => auto_cockroach(needs, env).await,
     }
+}
+
+/// A program of CockroachDB on this machine, else its image; there is no third.
+async fn auto_cockroach(needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
+    let database = DatabaseKind::Cockroach;
+    let programs = Programs::find(env, &Places::debian());
+    let no_program = match programs.finding(Program::Cockroach) {
+        Finding::Found { .. } => {
+            return local(database, needs, env, "auto: the program of CockroachDB is here").await;
+        }
+        Finding::Missing { advice, .. } => format!("cockroach was not found; {advice}"),
+        // It is named, and wrong: nothing else is tried.
+        Finding::Wrong { .. } => return local(database, needs, env, "auto").await,
+    };
+    let engine = match Engine::find(env).await {
+        Ok(engine) => engine,
+        Err(state) => {
+            let no_engine = HarnessError::from(state);
+            let what = "CockroachDB cannot be had".to_owned();
+            return Err(HarnessError::Missing {
+                what,
+                advice: format!("{no_program}; or else: {no_engine}"),
+            });
+        }
+    };
+    let why = format!("auto: a Docker engine is here; {no_program}");
+    containers_in(&engine, database, needs, env, &why).await
 }
 
 /// The most real backend that is there, and why not a more real one.
 async fn auto(needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError> {
     let Some(no_docker) = docker::Doctor::examine(env).await.complaint() else {
-        return containers(needs, env, "auto: a Docker engine is here, with its images").await;
+        let why = "auto: a Docker engine is here, with its images";
+        return containers(DatabaseKind::Postgres, needs, env, why).await;
     };
     let no_docker = no_docker.replace('\n', "; ");
     match missing(env) {
         None => {
-            local(needs, env, &format!("auto: the server programs are here; no containers, as {no_docker}"))
-                .await
+            let why = format!("auto: the server programs are here; no containers, as {no_docker}");
+            local(DatabaseKind::Postgres, needs, env, &why).await
         }
         Some(reason) => Ok(model(&format!(
             "auto: real servers cannot be had, as {reason}; nor containers, as {no_docker}"
@@ -80,9 +144,25 @@ async fn auto(needs: Needs, env: Environment<'_>) -> Result<Chosen, HarnessError
     }
 }
 
-async fn containers(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, HarnessError> {
+async fn containers(
+    database: DatabaseKind,
+    needs: Needs,
+    env: Environment<'_>,
+    why: &str,
+) -> Result<Chosen, HarnessError> {
     let engine = Engine::find(env).await?;
-    let backend = DockerBackend::start(needs, &engine, &Images::from(env), &default_root(env)).await?;
+    containers_in(&engine, database, needs, env, why).await
+}
+
+async fn containers_in(
+    engine: &Engine,
+    database: DatabaseKind,
+    needs: Needs,
+    env: Environment<'_>,
+    why: &str,
+) -> Result<Chosen, HarnessError> {
+    let images = Images::from(env);
+    let backend = DockerBackend::start_on(database, needs, engine, &images, &default_root(env)).await?;
     Ok(Chosen { backend: Arc::new(backend), why: why.to_owned() })
 }
 
@@ -90,9 +170,14 @@ fn model(why: &str) -> Chosen {
     Chosen { backend: Arc::new(ModelBackend), why: why.to_owned() }
 }
 
-async fn local(needs: Needs, env: Environment<'_>, why: &str) -> Result<Chosen, HarnessError> {
+async fn local(
+    database: DatabaseKind,
+    needs: Needs,
+    env: Environment<'_>,
+    why: &str,
+) -> Result<Chosen, HarnessError> {
     let programs = Programs::find(env, &Places::debian());
-    let backend = LocalBackend::start(needs, &programs, &default_root(env)).await?;
+    let backend = LocalBackend::start_on(database, needs, &programs, &default_root(env)).await?;
     Ok(Chosen { backend: Arc::new(backend), why: why.to_owned() })
 }
 
@@ -128,4 +213,35 @@ pub fn shutdown_all() -> Result<(), HarnessError> {
     let containers = docker::shutdown_all();
     shutdown_servers().map_err(|error| HarnessError::failed(error.to_string()))?;
     containers
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn on_cockroach_what_needs_a_logical_slot_is_skipped_with_the_reason() {
+        let all = crate::design::all();
+        let (kept, skipped) = split(DatabaseKind::Postgres, all.clone());
+        assert_eq!((kept.len(), skipped.len()), (all.len(), 0));
+        let (kept, skipped) = split(DatabaseKind::Cockroach, all.clone());
+        assert_eq!(kept.len() + skipped.len(), all.len());
+        let said: Vec<String> =
+            skipped.iter().map(|skipped| format!("{}: {}", skipped.variant, skipped.reason)).collect();
+        insta::assert_snapshot!(said.join("\n"), @"
+        outbox-wal-relay: CockroachDB has no logical replication slots (its changes are followed by changefeeds)
+        outbox-wal-relay/ack-before-publish: CockroachDB has no logical replication slots (its changes are followed by changefeeds)
+        ");
+    }
+
+    #[test]
+    fn the_model_is_no_cockroach_and_says_what_to_do() {
+        let runtime = tokio::runtime::Builder::new_current_thread().build().expect("a runtime");
+        let needs = Needs { db: true, ..Needs::default() };
+        let opened = runtime.block_on(open_on(Choice::Model, DatabaseKind::Cockroach, needs, &|_| None));
+        insta::assert_snapshot!(
+            opened.expect_err("there is none"),
+            @"the model's database is PostgreSQL's, and no other; run CockroachDB as a server (--backend local or docker)"
+        );
+    }
 }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crosscheck_harness::database::DatabaseKind;
 use crosscheck_models::property::Property;
 use crosscheck_reports::document::Expected;
 
@@ -45,7 +46,22 @@ pub fn row(variant: &str) -> Option<Row> {
     rows().into_iter().find(|row| row.variant == variant)
 }
 
+/// Variants whose bug needs a reader that is not held up by a writer. In CockroachDB, a transaction that reads at
+/// SERIALIZABLE (its default) waits for one that has written there (its documentation of version 24.3, page "Read
+/// Committed Transactions"), so what breaks on PostgreSQL may or may not break.
+const READS_PAST_WRITERS: [&str; 1] = ["outbox-poll-id-cursor"];
+
 impl Row {
+    /// What is expected on that database.
+    #[must_use]
+    pub fn on(mut self, database: DatabaseKind) -> Row {
+        let differs = database == DatabaseKind::Cockroach && READS_PAST_WRITERS.contains(&&*self.variant);
+        for cell in self.cells.iter_mut().filter(|cell| differs && cell.expected == Expected::V) {
+            cell.expected = Expected::P;
+        }
+        self
+    }
+
     /// The properties that the row asks for.
     pub fn properties(&self) -> Vec<Property> {
         let mut properties: Vec<Property> = self.cells.iter().map(|cell| cell.property).collect();
@@ -127,6 +143,17 @@ mod tests {
         let designs: Vec<String> = crate::design::all().iter().map(|design| design.id()).collect();
         let table: Vec<String> = rows().into_iter().map(|row| row.variant).collect();
         assert_eq!(designs, table);
+    }
+
+    #[test]
+    fn a_bug_that_cockroach_may_prevent_is_not_asked_for_there() {
+        for row in rows() {
+            let there = row.clone().on(DatabaseKind::Cockroach);
+            assert_eq!(row.clone().on(DatabaseKind::Postgres), row);
+            assert_eq!(there != row, row.variant == "outbox-poll-id-cursor", "{}", row.variant);
+            assert!(there.cells.iter().zip(&row.cells).all(|(on, of)| on.expected == of.expected
+                || (on.expected, of.expected) == (Expected::P, Expected::V)));
+        }
     }
 
     #[test]

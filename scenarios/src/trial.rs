@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crosscheck_harness::backend::{Backend, HarnessError};
+use crosscheck_harness::database::DatabaseKind;
 use crosscheck_harness::design::Design;
 use crosscheck_harness::fault;
 use crosscheck_harness::judge::{self, Judgement};
@@ -63,7 +64,7 @@ impl Trials {
         let claims = if self.claims.is_empty() { design.claims() } else { self.claims.clone() };
         let notes = ground_truth::row(&design.id()).map(|row| row.properties()).unwrap_or_default();
         let judgement = judge::judge(&record, &history, &claims, &notes);
-        let verdict = verdict(design, &record, judgement, schedule);
+        let verdict = verdict(design, backend.database(), &record, judgement, schedule);
         let saved = SavedRun { info, faults, verdict, history };
         dir.save_verdict(&saved).map_err(failed)?;
         Ok(saved)
@@ -103,10 +104,20 @@ fn info(
         options: options(schedule),
         started_utc: dir.started_utc(),
         seconds: record.seconds,
-        replay: format!("crosscheck replay {run_dir}/schedule.json --backend {}", backend.name()),
+        replay: replay(backend, &run_dir),
         run_dir,
         schedule_name: Some(schedule.name.clone()),
     }
+}
+
+/// The command that runs it again.
+fn replay(backend: &dyn Backend, run_dir: &str) -> String {
+    let mut command = format!("crosscheck replay {run_dir}/schedule.json --backend {}", backend.name());
+    match backend.database() {
+        DatabaseKind::Postgres => {}
+        other => command += &format!(" --database {other}"),
+    }
+    command
 }
 
 fn options(schedule: &Schedule) -> BTreeMap<String, String> {
@@ -139,11 +150,12 @@ fn window(fault: &FaultRecord) -> FaultWindow {
 /// The verdict of the run, with the letters of the table where it has some.
 fn verdict(
     design: &Arc<dyn Design>,
+    database: DatabaseKind,
     record: &RunRecord,
     judgement: Judgement,
     schedule: &Schedule,
 ) -> RunVerdict {
-    let row = ground_truth::row(&design.id());
+    let row = ground_truth::row(&design.id()).map(|row| row.on(database));
     let with_faults = !schedule.fault_ids().is_empty();
     let expected = |property: Property| {
         let row = row.as_ref()?;

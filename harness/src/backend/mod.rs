@@ -15,6 +15,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::context::Links;
+use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs, Role};
 use crate::fault::At;
 use crate::schedule::FaultOn;
@@ -24,6 +25,11 @@ use crate::schedule::FaultOn;
 pub trait Backend: Send + Sync {
     /// `model`, `local` or `docker`.
     fn name(&self) -> &'static str;
+
+    /// Which database designs have there.
+    fn database(&self) -> DatabaseKind {
+        DatabaseKind::Postgres
+    }
 
     /// What runs there, by the servers' own word.
     fn versions(&self) -> BTreeMap<String, String>;
@@ -59,6 +65,8 @@ pub enum Time {
 
 /// One run's systems.
 pub struct Arena {
+    /// Which database it has, if it has one.
+    pub database: DatabaseKind,
     /// The links of each role, through the fault proxy.
     pub links: BTreeMap<Role, Links>,
     /// The harness's own links, which no fault touches.

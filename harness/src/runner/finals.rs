@@ -1,7 +1,7 @@
 //! What is there before the first operation and what is left after the last: tables, topics, cache, and the
 //! commit order of the source of truth.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use crosscheck_models::history::{CopyRow, EventBody, LedgerRow, LogRow, OutboxRow, Process, Scalar, SotRow};
@@ -9,18 +9,23 @@ use crosscheck_models::history::{CopyRow, EventBody, LedgerRow, LogRow, OutboxRo
 use super::Run;
 use crate::backend::{Arena, HarnessError};
 use crate::change::Insert;
+use crate::database::DatabaseKind;
 use crate::design::Layout;
 use crate::port::{ConsumerOptions, DatabaseConnection, Isolation, Row, SqlValue, StartOffset};
+use crate::system::cockroach;
 
 /// Makes the tables, and a slot from which the commit order can be read at the end.
 pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<String>, HarnessError> {
     let Some(database) = &arena.direct.database else { return Ok(None) };
     let mut connection = database.connect().await?;
+    if arena.database == DatabaseKind::Cockroach {
+        connection.execute(cockroach::BEFORE_TABLES, &[]).await?;
+    }
     for statement in &layout.ddl {
         let statement = statement.replace("{prefix}", &arena.direct.prefix);
         connection.execute(&statement, &[]).await?;
     }
-    if layout.commit_order_of.is_none() {
+    if layout.commit_order_of.is_none() || arena.database == DatabaseKind::Cockroach {
         return Ok(None);
     }
     let slot = format!("{}commit_order", arena.direct.prefix);
@@ -47,8 +52,15 @@ pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) ->
         }
         if let Some(sql) = &layout.ledger {
             let mut rows = each(&mut *db, sql, ledger_row).await?;
-            if let (Some(slot), Some(table)) = (slot, &layout.commit_order_of) {
-                number_by_commit(&mut *db, slot, table, &mut rows).await?;
+            if let Some(table) = &layout.commit_order_of {
+                let commits = match (run.arena.database, slot) {
+                    (DatabaseKind::Postgres, Some(slot)) => commits_of_slot(&mut *db, slot, table).await?,
+                    (DatabaseKind::Postgres, None) => BTreeMap::new(),
+                    (DatabaseKind::Cockroach, _) => commits_by_timestamp(&mut *db, table).await?,
+                };
+                for row in &mut rows {
+                    row.commit = commits.get(&(row.key.clone(), row.ver)).copied();
+                }
             }
             if layout.projections.is_empty() && run.arena.direct.cache.is_none() {
                 copies.extend(folded(&rows));
@@ -151,17 +163,19 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, crate::port::PortError> {
     })
 }
 
-/// Numbers the ledger's rows by the order in which the slot shows their transactions: the commit order.
-async fn number_by_commit(
+/// Of each key and version of the ledger, the place of its transaction in the commit order.
+type Commits = BTreeMap<(String, u64), u64>;
+
+/// The order in which the slot shows the transactions.
+async fn commits_of_slot(
     db: &mut dyn DatabaseConnection,
     slot: &str,
     table: &str,
-    rows: &mut [LedgerRow],
-) -> Result<(), HarnessError> {
+) -> Result<Commits, HarnessError> {
     let changes =
         db.query("SELECT data FROM pg_logical_slot_get_changes($1, NULL, NULL)", &[slot.into()]).await?;
     let mut position = 0_u64;
-    let mut commits: HashMap<(String, u64), u64> = HashMap::new();
+    let mut commits = Commits::new();
     for change in &changes {
         let text = change.text("data")?;
         if text.starts_with("COMMIT") {
@@ -170,10 +184,17 @@ async fn number_by_commit(
             commits.insert((key, ver), position);
         }
     }
-    for row in rows {
-        row.commit = commits.get(&(row.key.clone(), row.ver)).copied();
+    Ok(commits)
+}
+
+/// The order of the timestamps at which the rows were committed.
+async fn commits_by_timestamp(db: &mut dyn DatabaseConnection, table: &str) -> Result<Commits, HarnessError> {
+    let rows = db.query(&cockroach::commit_order(table), &[]).await?;
+    let mut commits = Commits::new();
+    for row in &rows {
+        commits.insert((row.text("key")?.to_owned(), row.version("ver")?), row.version("position")?);
     }
-    Ok(())
+    Ok(commits)
 }
 
 /// The key and version of a row inserted into the ledger.

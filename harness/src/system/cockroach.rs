@@ -1,8 +1,11 @@
-//! What is CockroachDB's own beside PostgreSQL's protocol: its settings, its changefeeds and their jobs.
+//! What is CockroachDB's own beside PostgreSQL's protocol: its settings, its sessions and locks, the order of its
+//! commits, its changefeeds and their jobs.
 //!
 //! By the documentation of version 24.3, <https://www.cockroachlabs.com/docs/v24.3/>.
 
 use std::fmt::Write as _;
+
+use crate::port::{DatabaseConnection, PortError};
 
 /// Who may do everything in a cluster without certificates (page "cockroach start-single-node").
 pub const USER: &str = "root";
@@ -16,6 +19,52 @@ pub const SETTINGS: [&str; 2] = [
     "SET CLUSTER SETTING kv.rangefeed.enabled = true",
     "SET CLUSTER SETTING kv.closed_timestamp.target_duration = '500ms'",
 ];
+
+/// For a session that makes tables: a `serial` column takes its numbers from a sequence, as PostgreSQL's does. By
+/// itself it would take them from `unique_rowid()`, whose numbers do not grow with time (page "SERIAL").
+pub const BEFORE_TABLES: &str = "SET serial_normalization = 'sql_sequence'";
+
+/// The id of the session that asks, as `crdb_internal.cluster_sessions` has it (page "Session Variables"). What
+/// `pg_backend_pid()` returns stands in none of its tables.
+pub const SESSION_ID: &str = "SHOW session_id";
+
+/// The sessions whose locks the session `$1` waits for: who waits for a lock stands among those that have it, as one
+/// to whom it is not granted (page "crdb_internal", tables `cluster_locks` and `cluster_sessions`).
+const BLOCKING: &str = "\
+    SELECT DISTINCT holder.session_id AS session_id FROM crdb_internal.cluster_sessions AS waiter \
+    JOIN crdb_internal.cluster_locks AS wanted ON wanted.txn_id::text = waiter.kv_txn AND NOT wanted.granted \
+    JOIN crdb_internal.cluster_locks AS held ON held.lock_key = wanted.lock_key AND held.granted \
+    JOIN crdb_internal.cluster_sessions AS holder ON holder.kv_txn = held.txn_id::text \
+    WHERE waiter.session_id = $1 AND holder.session_id <> $1 ORDER BY session_id";
+
+/// Makes a user who may do everything. A cluster without certificates asks nobody for a password (page "CREATE
+/// USER", page "GRANT").
+pub fn make_user(name: &str) -> [String; 2] {
+    [format!("CREATE USER IF NOT EXISTS {name}"), format!("GRANT admin TO {name}")]
+}
+
+/// Drops a database with all that is in it, sessions or not (page "DROP DATABASE").
+pub fn drop_database(name: &str) -> String {
+    format!("DROP DATABASE IF EXISTS {name} CASCADE")
+}
+
+/// Reads `key`, `ver` and `position` of each row of a ledger, numbered in the order of the commits. A row is as
+/// old as the transaction that wrote it last, and transactions that conflict have different timestamps, in the
+/// order in which they took effect.
+pub fn commit_order(table: &str) -> String {
+    format!(
+        "SELECT key, ver, dense_rank() OVER (ORDER BY crdb_internal_mvcc_timestamp) AS position FROM {table}"
+    )
+}
+
+/// The sessions whose locks the session waits for, in order.
+pub async fn blocking_sessions(
+    admin: &mut dyn DatabaseConnection,
+    session_id: &str,
+) -> Result<Vec<String>, PortError> {
+    let rows = admin.query(BLOCKING, &[session_id.into()]).await?;
+    rows.iter().map(|row| row.text("session_id").map(str::to_owned)).collect()
+}
 
 /// Follows a table from now on, into a topic of the broker at `broker` (page "CREATE CHANGEFEED"). Each row says
 /// when it was committed, and from time to time the feed says up to when it is complete. Without
@@ -67,6 +116,12 @@ mod tests {
             pause(7),
             resume(7),
             status(7),
+            BEFORE_TABLES.to_owned(),
+            SESSION_ID.to_owned(),
+            make_user("relay").join("; "),
+            drop_database("cc_1"),
+            commit_order("ledger"),
+            BLOCKING.to_owned(),
         ];
         insta::assert_snapshot!(all.join("\n"), @r#"
         CREATE CHANGEFEED FOR TABLE stock INTO 'kafka://broker:29092?topic_name=stock' WITH updated, resolved = '1s', min_checkpoint_frequency = '1s', diff, initial_scan = 'no', kafka_sink_config = '{"Flush": {"MaxMessages": 1, "Frequency": "100ms"}, "RequiredAcks": "ALL"}'
@@ -74,6 +129,12 @@ mod tests {
         PAUSE JOB 7
         RESUME JOB 7
         SELECT status FROM [SHOW JOB 7]
+        SET serial_normalization = 'sql_sequence'
+        SHOW session_id
+        CREATE USER IF NOT EXISTS relay; GRANT admin TO relay
+        DROP DATABASE IF EXISTS cc_1 CASCADE
+        SELECT key, ver, dense_rank() OVER (ORDER BY crdb_internal_mvcc_timestamp) AS position FROM ledger
+        SELECT DISTINCT holder.session_id AS session_id FROM crdb_internal.cluster_sessions AS waiter JOIN crdb_internal.cluster_locks AS wanted ON wanted.txn_id::text = waiter.kv_txn AND NOT wanted.granted JOIN crdb_internal.cluster_locks AS held ON held.lock_key = wanted.lock_key AND held.granted JOIN crdb_internal.cluster_sessions AS holder ON holder.kv_txn = held.txn_id::text WHERE waiter.session_id = $1 AND holder.session_id <> $1 ORDER BY session_id
         "#);
     }
 }

@@ -46,6 +46,13 @@ pub fn render(document: &MatrixDocument, links: &ReportLinks) -> String {
                     div { dt { (property.letters()) " " (property) } dd { (property.statement()) } }
                 } }
             }
+            @if !document.skipped.is_empty() {
+                section id="skipped" {
+                    h2 { "Skipped" }
+                    p.faint { "Nothing is said about these." }
+                    ul { @for line in &document.skipped { li { (line.variant) ": " (line.reason) } } }
+                }
+            }
         }
     };
     page::page(&format!("matrix on {}: {word}", document.backend), &body)

@@ -7,7 +7,7 @@ use crosscheck_models::verdict::Verdict;
 
 use super::table::{self, Cell};
 use super::{Style, Tone};
-use crate::document::{Expected, MatrixCell, MatrixDocument, MatrixRow};
+use crate::document::{Expected, MatrixCell, MatrixDocument, MatrixRow, Skipped};
 use crate::wording;
 
 /// A row a variant, a column a property, two letters a cell: what was found without faults and with them.
@@ -26,9 +26,16 @@ pub fn render(document: &MatrixDocument, style: Style) -> String {
     let mut out = table::lines(&rows, style);
     out.push_str("\n  H holds, V violated, ? could not tell, - not claimed; without faults, then with them;");
     out.push_str(" ≠ is not as expected; * is corrected\n");
+    out.push_str(&skipped(&document.skipped));
     deviations(&mut out, document);
     footer(&mut out, document, style);
     out
+}
+
+/// What was asked for and did not run, a line each; nothing where all ran.
+#[must_use]
+pub fn skipped(skipped: &[Skipped]) -> String {
+    skipped.iter().map(|line| format!("\n  skipped: {}: {}\n", line.variant, line.reason)).collect()
 }
 
 /// The properties that any cell is about, in the order of [`Property::ALL`].

@@ -8,7 +8,7 @@ mod table;
 
 pub use bench::render as render_bench;
 pub use check::{Detail, render as render_check, render_line as render_check_line};
-pub use matrix::render as render_matrix;
+pub use matrix::{render as render_matrix, skipped};
 pub use run::render;
 
 pub(crate) use matrix::{Pair, columns, deviation, observed, summary};

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::{Args, ValueEnum};
+use crosscheck_harness::database::DatabaseKind;
 use crosscheck_models::property::Property;
 
 use super::Output;
@@ -22,6 +23,24 @@ pub(crate) enum BackendChoice {
     Docker,
 }
 
+/// Which database the designs have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DatabaseChoice {
+    /// PostgreSQL; of the three backends, the model knows no other
+    Postgres,
+    /// CockroachDB, one node: designs that need what it lacks are skipped
+    Cockroach,
+}
+
+impl DatabaseChoice {
+    pub(crate) fn kind(self) -> DatabaseKind {
+        match self {
+            DatabaseChoice::Postgres => DatabaseKind::Postgres,
+            DatabaseChoice::Cockroach => DatabaseKind::Cockroach,
+        }
+    }
+}
+
 /// Runs the ground-truth table: every variant, without and with its faults, against the expected verdicts
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -36,6 +55,9 @@ pub(crate) struct MatrixArgs {
     /// Where the systems run
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
+    /// Which database the designs have
+    #[arg(long, value_enum, default_value_t = DatabaseChoice::Postgres)]
+    pub(crate) database: DatabaseChoice,
     /// What all randomness comes from
     #[arg(long, value_name = "N", default_value_t = 1)]
     pub(crate) seed: u64,
@@ -86,6 +108,9 @@ pub(crate) struct RunArgs {
     /// Where the systems run
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
+    /// Which database the designs have
+    #[arg(long, value_enum, default_value_t = DatabaseChoice::Postgres)]
+    pub(crate) database: DatabaseChoice,
     /// `none`, `all` (those that the design claims to survive), or names with commas between them
     #[arg(long, value_name = "none|all|LIST", default_value = "none", value_parser = value::faults)]
     pub(crate) faults: Faults,
@@ -126,6 +151,9 @@ pub(crate) struct ReplayArgs {
     /// Where the systems run
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
+    /// Which database the designs have
+    #[arg(long, value_enum, default_value_t = DatabaseChoice::Postgres)]
+    pub(crate) database: DatabaseChoice,
     /// How often
     #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) times: u32,
@@ -149,6 +177,9 @@ pub(crate) struct BenchArgs {
     /// Where the systems run
     #[arg(long, value_enum, default_value_t = BackendChoice::Auto)]
     pub(crate) backend: BackendChoice,
+    /// Which database the designs have
+    #[arg(long, value_enum, default_value_t = DatabaseChoice::Postgres)]
+    pub(crate) database: DatabaseChoice,
     /// Operations a second, begun on time whatever the answers do
     #[arg(long, value_name = "N", default_value_t = 200, value_parser = clap::value_parser!(u32).range(1..=100_000))]
     pub(crate) rate: u32,

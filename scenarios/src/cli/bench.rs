@@ -16,9 +16,13 @@ use super::session::{self, Progress};
 /// Measures one design after the other, and tells.
 pub(crate) fn execute(args: &BenchArgs) -> Result<(), Stop> {
     let designs = if args.patterns.is_empty() { without_a_bug() } else { pattern::select(&args.patterns)? };
+    let (designs, skipped) = session::able(args.database, designs)?;
     let rows = session::on_runtime(run(args, &designs))?;
     let document = BenchDocument { rows };
-    args.output.text(|style| format!("{}\n{}", load_in_words(args), text::render_bench(&document, style)))?;
+    args.output.text(|style| {
+        let rows = text::render_bench(&document, style);
+        format!("{}\n{rows}{}", load_in_words(args), text::skipped(&skipped))
+    })?;
     args.output.document(|| &document)
 }
 
@@ -32,7 +36,7 @@ fn rate(args: &BenchArgs) -> Option<u32> {
 
 async fn run(args: &BenchArgs, designs: &[Arc<dyn Design>]) -> Result<Vec<BenchRow>, Stop> {
     let progress = Progress::start(args.output, designs.len() as u64);
-    let chosen = session::open(args.backend, designs, &progress).await?;
+    let chosen = session::open_on(args.backend, args.database, designs, &progress).await?;
     let mut rows = Vec::new();
     for (number, design) in designs.iter().enumerate() {
         let id = design.id();

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use crosscheck_harness::design::Design;
 use crosscheck_harness::schedule::Schedule;
-use crosscheck_reports::document::{MatrixDocument, MatrixRow};
+use crosscheck_reports::document::{MatrixDocument, MatrixRow, Skipped};
 use crosscheck_reports::run::SavedRun;
 use crosscheck_reports::{html, json, text};
 use crosscheck_scenarios::matrix::{had_faults, judge_row, schedules, was_stress};
@@ -19,9 +19,10 @@ use super::{Exit, Stop};
 /// Runs the rows, judges them and tells.
 pub(crate) fn execute(args: &MatrixArgs) -> Result<(), Stop> {
     let designs = if args.patterns.is_empty() { design::all() } else { pattern::select(&args.patterns)? };
+    let (designs, skipped) = session::able(args.database, designs)?;
     let plans: Vec<(Arc<dyn Design>, Vec<Schedule>)> =
         designs.iter().map(|design| (design.clone(), schedules(&**design, args.seed, true))).collect();
-    let (document, links) = session::on_runtime(run(args, &designs, &plans))?;
+    let (document, links) = session::on_runtime(run(args, &designs, skipped, &plans))?;
     save(args, &document, &links)?;
     args.output.text(|style| text::render_matrix(&document, style))?;
     args.output.document(|| &document)?;
@@ -32,12 +33,13 @@ pub(crate) fn execute(args: &MatrixArgs) -> Result<(), Stop> {
 async fn run(
     args: &MatrixArgs,
     designs: &[Arc<dyn Design>],
+    skipped: Vec<Skipped>,
     plans: &[(Arc<dyn Design>, Vec<Schedule>)],
 ) -> Result<(MatrixDocument, html::ReportLinks), Stop> {
     let started = Instant::now();
     let runs_planned = plans.iter().map(|(_, schedules)| schedules.len() as u64).sum();
     let progress = Progress::start(args.output, runs_planned);
-    let chosen = session::open(args.backend, designs, &progress).await?;
+    let chosen = session::open_on(args.backend, args.database, designs, &progress).await?;
     let trials = Trials::new(&args.out);
     let mut rows = Vec::new();
     let mut links = html::ReportLinks::new();
@@ -51,12 +53,13 @@ async fn run(
         }
         link(&runs, &mut links);
         if let Some(row) = ground_truth::row(&design.id()) {
-            rows.push(judge_row(&row, &runs));
+            rows.push(judge_row(&row.on(args.database.kind()), &runs));
         }
     }
     let as_expected = rows.iter().flat_map(|row| &row.cells).all(|cell| cell.as_expected);
     let seconds = started.elapsed().as_secs_f64();
-    Ok((MatrixDocument { backend: chosen.backend.name().to_owned(), as_expected, seconds, rows }, links))
+    let backend = chosen.backend.name().to_owned();
+    Ok((MatrixDocument { backend, as_expected, seconds, rows, skipped }, links))
 }
 
 /// A cell links to a run that decided it: a directed one, where there is one.

@@ -25,10 +25,10 @@ pub(crate) fn execute(args: &ReplayArgs) -> Result<(), Stop> {
             schedule.variant
         ))
     })?;
-    let designs = [design];
+    let (designs, _) = session::able(args.database, vec![design])?;
     let runs = session::on_runtime(async {
         let progress = Progress::start(args.output, args.times.into());
-        let chosen = session::open(args.backend, &designs, &progress).await?;
+        let chosen = session::open_on(args.backend, args.database, &designs, &progress).await?;
         let trials = Trials::new(&args.out);
         let mut runs = Vec::new();
         for time in 1..=args.times {

@@ -20,12 +20,12 @@ use super::{Exit, Stop};
 
 /// Runs, saves, judges and tells.
 pub(crate) fn execute(args: &RunArgs) -> Result<(), Stop> {
-    let designs = pattern::select(&args.patterns)?;
+    let (designs, skipped) = session::able(args.database, pattern::select(&args.patterns)?)?;
     let schedules: Vec<Schedule> =
         designs.iter().map(|design| schedule(args, &**design)).collect::<Result<_, _>>()?;
     let runs = session::on_runtime(async {
         let progress = Progress::start(args.output, designs.len() as u64);
-        let chosen = session::open(args.backend, &designs, &progress).await?;
+        let chosen = session::open_on(args.backend, args.database, &designs, &progress).await?;
         let trials = Trials::new(&args.out).judging(&args.claims);
         let mut runs = Vec::new();
         for (design, schedule) in designs.iter().zip(&schedules) {
@@ -39,7 +39,10 @@ pub(crate) fn execute(args: &RunArgs) -> Result<(), Stop> {
     for run in &runs {
         args.output.text(|style| text::render(run, style))?;
     }
-    args.output.document(|| RunDocument::of(&runs))?;
+    if !skipped.is_empty() {
+        args.output.text(|_| text::skipped(&skipped))?;
+    }
+    args.output.document(|| RunDocument::of(&runs).without(&skipped))?;
     session::ends(worst(&runs), || explain(&runs))
 }
 

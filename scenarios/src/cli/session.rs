@@ -8,10 +8,11 @@ use std::time::Duration;
 
 use crosscheck_harness::backend::HarnessError;
 use crosscheck_harness::design::Design;
-use crosscheck_scenarios::backends::{self, Choice, Chosen};
+use crosscheck_reports::document::Skipped;
+use crosscheck_scenarios::backends::{self, Choice, Chosen, Designs};
 use indicatif::{ProgressBar, ProgressStyle};
 
-use super::args::BackendChoice;
+use super::args::{BackendChoice, DatabaseChoice};
 use super::{Exit, Output, Stop};
 
 /// How often somebody who reads a log is told that work goes on.
@@ -51,9 +52,30 @@ async fn interrupted() -> &'static str {
     }
 }
 
-/// Starts what the designs need, and says which backend it is and why.
+/// The designs that can run on a database, and what is skipped; there must be one that can.
+pub(crate) fn able(database: DatabaseChoice, designs: Designs) -> Result<(Designs, Vec<Skipped>), Stop> {
+    let (able, skipped) = backends::split(database.kind(), designs);
+    if able.is_empty() {
+        let reasons: Vec<String> =
+            skipped.iter().map(|line| format!("{} cannot run: {}", line.variant, line.reason)).collect();
+        return Err(Stop::could_not_run(reasons.join("\n")));
+    }
+    Ok((able, skipped))
+}
+
+/// Starts what the designs need with PostgreSQL as the database, and says which backend it is and why.
 pub(crate) async fn open(
     choice: BackendChoice,
+    designs: &[Arc<dyn Design>],
+    progress: &Progress,
+) -> Result<Chosen, Stop> {
+    open_on(choice, DatabaseChoice::Postgres, designs, progress).await
+}
+
+/// The same, with this database.
+pub(crate) async fn open_on(
+    choice: BackendChoice,
+    database: DatabaseChoice,
     designs: &[Arc<dyn Design>],
     progress: &Progress,
 ) -> Result<Chosen, Stop> {
@@ -64,8 +86,8 @@ pub(crate) async fn open(
         BackendChoice::Docker => Choice::Docker,
     };
     progress.say("starting the servers");
-    let chosen =
-        backends::open(choice, backends::needs_of(designs), &|name| std::env::var(name).ok()).await?;
+    let env = |name: &str| std::env::var(name).ok();
+    let chosen = backends::open_on(choice, database.kind(), backends::needs_of(designs), &env).await?;
     let versions: Vec<String> =
         chosen.backend.versions().into_iter().map(|(name, version)| format!("{name} {version}")).collect();
     progress.note(&format!("backend {} ({}): {}", chosen.backend.name(), chosen.why, versions.join(", ")));

@@ -151,7 +151,7 @@ async fn read(ctx: &mut Ctx, key: &str) -> Result<Done, Failure> {
 }
 
 async fn write(ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
-    let ver = entry::commit(ctx, operation).await?;
+    let ver = stock::commit(ctx, operation).await?;
     ctx.point("after_commit_before_del").await?;
     let _deleted = ctx.cache.command(&["DEL", &ctx.unique(&operation.key)]).await;
     Ok(stock::written(operation, ver))

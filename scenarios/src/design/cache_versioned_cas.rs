@@ -132,7 +132,7 @@ impl Design for CacheVersionedCas {
 
 impl CacheVersionedCas {
     async fn write(&self, ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
-        let ver = entry::commit(ctx, operation).await?;
+        let ver = stock::commit(ctx, operation).await?;
         ctx.point("after_commit_before_invalidate").await?;
         let name = ctx.unique(&operation.key);
         let version = ver.to_string();

@@ -117,9 +117,7 @@ impl Design for DualWriteDbThenQueue {
 }
 
 async fn commit_then_publish(ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
-    ctx.db.execute("BEGIN", &[]).await?;
-    let ver = stock::set(ctx, operation).await?;
-    ctx.db.execute("COMMIT", &[]).await?;
+    let ver = stock::commit(ctx, operation).await?;
     ctx.point("after_db_before_publish").await?;
     let payload = event::encode(&operation.op_id, ver, operation.value);
     ctx.broker.produce(event::TOPIC, &operation.key, &payload).await?;

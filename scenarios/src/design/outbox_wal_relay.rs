@@ -9,6 +9,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use crosscheck_harness::change::Insert;
 use crosscheck_harness::context::Ctx;
+use crosscheck_harness::database::Feature;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs, Role, Service};
 use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::port::{PortError, System};
@@ -58,6 +59,10 @@ impl Design for OutboxWalRelay {
 
     fn needs(&self) -> Needs {
         Needs { db: true, broker: true, cache: false }
+    }
+
+    fn database_features(&self) -> Vec<Feature> {
+        vec![Feature::LogicalSlots]
     }
 
     fn claims(&self) -> Vec<Property> {

@@ -4,6 +4,7 @@
 
 use async_trait::async_trait;
 use crosscheck_harness::context::Ctx;
+use crosscheck_harness::database::Feature;
 use crosscheck_harness::design::{Design, Done, Failure, Layout, Needs};
 use crosscheck_harness::operation::{Operation, OperationKind, Workload};
 use crosscheck_harness::schedule::Schedule;
@@ -28,6 +29,10 @@ impl Design for SotPgReadCommittedRmw {
 
     fn needs(&self) -> Needs {
         Needs { db: true, ..Needs::default() }
+    }
+
+    fn database_features(&self) -> Vec<Feature> {
+        vec![Feature::ReadCommitted]
     }
 
     fn claims(&self) -> Vec<Property> {

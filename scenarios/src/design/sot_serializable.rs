@@ -12,9 +12,6 @@ use crosscheck_models::property::Property;
 use crate::parts::contention::Waits;
 use crate::parts::{contention, counter, stock};
 
-/// How often a conflict is tried again.
-const RETRIES: usize = 20;
-
 /// The design.
 #[derive(Debug)]
 pub struct SotSerializable;
@@ -64,7 +61,7 @@ impl Design for SotSerializable {
         if operation.f == OperationKind::Read {
             return Ok(stock::read(ctx, &operation.key).await?);
         }
-        for _ in 0..RETRIES {
+        for _ in 0..stock::TRIES {
             match add(ctx, operation).await {
                 Ok(done) => return Ok(done),
                 Err(error) if error.is_conflict() => {
@@ -73,7 +70,7 @@ impl Design for SotSerializable {
                 Err(error) => return Err(error.into()),
             }
         }
-        Err(Failure::Aborted(format!("conflicts {RETRIES} times in a row")))
+        Err(stock::too_many_conflicts())
     }
 }
 

@@ -1,14 +1,10 @@
 //! The cache entry of a key: version and value together, so that a reader knows how old what it reads is;
 //! and the schedules and load that designs with a cache share.
 
-use crosscheck_harness::context::Ctx;
-use crosscheck_harness::design::Failure;
 use crosscheck_harness::operation::{Operation, OperationKind, Pauses, Workload};
 use crosscheck_harness::schedule::{Directed, Move, Schedule};
 use crosscheck_models::history::{CopyRow, ReadItem, Scalar, Source};
 use crosscheck_models::property::Property;
-
-use super::stock;
 
 /// The bound of staleness, in milliseconds: far above what lies between a commit and its invalidation when
 /// nothing is faulty.
@@ -66,21 +62,6 @@ pub fn decode(key: &str, text: &str) -> Option<ReadItem> {
 /// An entry as the history has it at the end.
 pub fn copy_row(item: ReadItem) -> CopyRow {
     CopyRow { store: "cache".to_owned(), key: item.key, ver: item.ver, value: item.value }
-}
-
-/// The database's part of a write.
-///
-/// # Errors
-/// Unknown, unless the business logic turned it down.
-pub async fn commit(ctx: &mut Ctx, operation: &Operation) -> Result<u64, Failure> {
-    ctx.db.execute("BEGIN", &[]).await?;
-    let ver = stock::set(ctx, operation).await?;
-    if operation.abort {
-        ctx.db.execute("ROLLBACK", &[]).await?;
-        return Err(Failure::Aborted("turned down by the business logic".to_owned()));
-    }
-    ctx.db.execute("COMMIT", &[]).await?;
-    Ok(ver)
 }
 
 /// How a design's calls to the cache begin, by which a schedule finds them.

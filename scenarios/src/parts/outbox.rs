@@ -74,11 +74,27 @@ pub fn with_outbox(mut layout: Layout) -> Layout {
 }
 
 /// One write: the stock, the ledger and the outbox in one transaction. The row of the key is locked before
-/// the outbox id is taken, so ids of one key follow its versions.
+/// the outbox id is taken, so ids of one key follow its versions. A transaction that the database rolled back for
+/// a conflict is tried again.
 ///
 /// # Errors
 /// Unknown, unless the business logic turned it down before COMMIT.
 pub async fn write(ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
+    for _ in 0..stock::TRIES {
+        match attempt(ctx, operation).await {
+            Ok(Some(ver)) => return Ok(stock::written(operation, ver)),
+            Ok(None) => return Err(Failure::Aborted("turned down by the business logic".to_owned())),
+            Err(error) if error.is_conflict() => {
+                ctx.db.execute("ROLLBACK", &[]).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(stock::too_many_conflicts())
+}
+
+/// The version that was committed; none where the business logic turned it down.
+async fn attempt(ctx: &mut Ctx, operation: &Operation) -> Result<Option<u64>, PortError> {
     ctx.db.execute("BEGIN", &[]).await?;
     let ver = stock::set(ctx, operation).await?;
     ctx.db
@@ -90,10 +106,10 @@ pub async fn write(ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure
     ctx.point("before_commit").await?;
     if operation.abort {
         ctx.db.execute("ROLLBACK", &[]).await?;
-        return Err(Failure::Aborted("turned down by the business logic".to_owned()));
+        return Ok(None);
     }
     ctx.db.execute("COMMIT", &[]).await?;
-    Ok(stock::written(operation, ver))
+    Ok(Some(ver))
 }
 
 /// Publishes an outbox row, and waits for the broker's acknowledgement.

@@ -4,13 +4,17 @@
 //! tells afterwards which operations committed, whatever their clients heard.
 
 use crosscheck_harness::context::Ctx;
-use crosscheck_harness::design::{Done, Layout};
+use crosscheck_harness::design::{Done, Failure, Layout};
 use crosscheck_harness::operation::{Operation, OperationKind, Pauses, Workload};
 use crosscheck_harness::port::{PortError, Row};
 use crosscheck_models::history::{ReadItem, Scalar, Source, WriteItem};
 
+/// How often a transaction is tried that the database rolls back for a conflict (SQLSTATE 40001, 40P01).
+pub const TRIES: usize = 20;
+
 /// The tables, with all keys there from the start at version 0.
 pub fn layout() -> Layout {
+    let rows: Vec<String> = (0..16).map(|i| format!("('k{i}', 0, 0)")).collect();
     Layout {
         ddl: vec![
             "CREATE TABLE stock (key text PRIMARY KEY, ver bigint NOT NULL, value bigint NOT NULL)"
@@ -18,7 +22,7 @@ pub fn layout() -> Layout {
             "CREATE TABLE ledger (key text, ver bigint, op_id text NOT NULL UNIQUE, value bigint NOT NULL, \
              base_ver bigint, delta bigint, PRIMARY KEY (key, ver))"
                 .to_owned(),
-            "INSERT INTO stock SELECT 'k' || i, 0, 0 FROM generate_series(0, 15) AS i".to_owned(),
+            format!("INSERT INTO stock VALUES {}", rows.join(", ")),
         ],
         source_of_truth: Some("SELECT key, ver, value FROM stock ORDER BY key".to_owned()),
         ledger: Some(
@@ -63,6 +67,40 @@ pub async fn set(ctx: &mut Ctx, operation: &Operation) -> Result<u64, PortError>
         )
         .await?;
     Ok(ver)
+}
+
+/// The same as a transaction of its own, tried again where the database rolled it back for a conflict.
+///
+/// # Errors
+/// Unknown, unless it was turned down: `abort` says that the business logic does so before COMMIT.
+pub async fn commit(ctx: &mut Ctx, operation: &Operation) -> Result<u64, Failure> {
+    for _ in 0..TRIES {
+        match attempt(ctx, operation).await {
+            Ok(Some(ver)) => return Ok(ver),
+            Ok(None) => return Err(Failure::Aborted("turned down by the business logic".to_owned())),
+            Err(error) if error.is_conflict() => {
+                ctx.db.execute("ROLLBACK", &[]).await?;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    Err(too_many_conflicts())
+}
+
+async fn attempt(ctx: &mut Ctx, operation: &Operation) -> Result<Option<u64>, PortError> {
+    ctx.db.execute("BEGIN", &[]).await?;
+    let ver = set(ctx, operation).await?;
+    if operation.abort {
+        ctx.db.execute("ROLLBACK", &[]).await?;
+        return Ok(None);
+    }
+    ctx.db.execute("COMMIT", &[]).await?;
+    Ok(Some(ver))
+}
+
+/// No attempt had an effect.
+pub fn too_many_conflicts() -> Failure {
+    Failure::Aborted(format!("conflicts {TRIES} times in a row"))
 }
 
 /// What a write says when it is done.

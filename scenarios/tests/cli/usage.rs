@@ -35,9 +35,9 @@ fn wrong_usage_ends_with_2_and_says_what_is_wrong() {
 #[test]
 fn what_does_not_exist_yet_is_not_offered() {
     let dir = directory(&[]);
-    let ran = crosscheck(dir.path(), &["generate", "--kind", "kafka"]);
+    let ran = crosscheck(dir.path(), &["generate", "--kind", "mqtt"]);
     assert_eq!(ran.exit, 2);
-    assert!(ran.stderr.contains("\"kafka\" is none of list-append"), "{}", ran.stderr);
+    assert!(ran.stderr.contains("\"mqtt\" is none of list-append"), "{}", ran.stderr);
 }
 
 #[test]
@@ -88,4 +88,18 @@ fn the_list_as_a_document_holds_every_kind() {
     let variants = of("outbox-poll-flag-single")["variants"].as_array().expect("variants are a list");
     let ids: Vec<_> = variants.iter().filter_map(|variant| variant["id"].as_str()).collect();
     assert_eq!(ids, ["outbox-poll-flag-single", "outbox-poll-flag-single/mark-before-publish"]);
+}
+
+#[test]
+fn what_cannot_run_on_cockroach_says_why_and_is_no_verdict() {
+    let dir = directory(&[]);
+    let ran = crosscheck(dir.path(), &["run", "outbox-wal-relay", "--database", "cockroach"]);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);
+    let said = "outbox-wal-relay cannot run: CockroachDB has no logical replication slots";
+    assert!(ran.stderr.contains(said), "{}", ran.stderr);
+
+    let on_the_model = ["run", "sot-serializable", "--database", "cockroach", "--backend", "model"];
+    let ran = crosscheck(dir.path(), &on_the_model);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);
+    assert!(ran.stderr.contains("run CockroachDB as a server"), "{}", ran.stderr);
 }

@@ -13,6 +13,7 @@ use super::set::ContainerSet;
 use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
 use crate::conform::Language;
+use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs};
 use crate::port::System;
 use crate::proxy::Proxy;
@@ -39,9 +40,23 @@ impl DockerBackend {
         images: &Images,
         root: &Path,
     ) -> Result<DockerBackend, HarnessError> {
+        DockerBackend::start_on(DatabaseKind::Postgres, needs, engine, images, root).await
+    }
+
+    /// The same, with this database.
+    ///
+    /// # Errors
+    /// As [`DockerBackend::start`].
+    pub async fn start_on(
+        database: DatabaseKind,
+        needs: Needs,
+        engine: &Engine,
+        images: &Images,
+        root: &Path,
+    ) -> Result<DockerBackend, HarnessError> {
         let systems = hosted::wanted(needs);
         let proxies = hosted::bind_links(&systems).await?;
-        let hosted = start(&systems, proxies, engine, images, root).await?;
+        let hosted = start(database, &systems, proxies, engine, images, root).await?;
         hosted::make_roles(&hosted).await?;
         Ok(DockerBackend { hosted: Arc::new(hosted) })
     }
@@ -63,10 +78,12 @@ pub async fn start_cases(
     root: &Path,
 ) -> Result<ServerCases, HarnessError> {
     let systems: Vec<System> = languages.iter().map(|language| hosted::system_of(*language)).collect();
-    Ok(ServerCases::new(start(&systems, Proxies::new(), engine, images, root).await?))
+    let hosted = start(DatabaseKind::Postgres, &systems, Proxies::new(), engine, images, root).await?;
+    Ok(ServerCases::new(hosted))
 }
 
 async fn start(
+    database: DatabaseKind,
     systems: &[System],
     proxies: Proxies,
     engine: &Engine,
@@ -75,7 +92,7 @@ async fn start(
 ) -> Result<Hosted, HarnessError> {
     let own = hosted::bind_own(systems).await?;
     let broker = images.broker()?;
-    let recipe = |system: &System| Some((*system, recipe(*system, broker, &proxies, &own)?));
+    let recipe = |system: &System| Some((*system, recipe(*system, database, broker, &proxies, &own)?));
     let recipes: Vec<(System, Recipe)> = systems.iter().filter_map(recipe).collect();
     let kinds: Vec<(System, ImageKind)> =
         recipes.iter().map(|(system, recipe)| (*system, recipe.kind)).collect();
@@ -87,17 +104,21 @@ async fn start(
             servers.insert(system, Box::new(container.clone()));
         }
     }
-    Ok(Hosted::new("docker", servers, proxies, own))
+    Ok(Hosted::new("docker", servers, proxies, own).with_database(database))
 }
 
 fn recipe(
     system: System,
+    database: DatabaseKind,
     broker: ImageKind,
     proxies: &Proxies,
     own: &BTreeMap<System, Proxy>,
 ) -> Option<Recipe> {
     match system {
-        System::Db => Some(Recipe::postgres()),
+        System::Db => Some(match database {
+            DatabaseKind::Postgres => Recipe::postgres(),
+            DatabaseKind::Cockroach => Recipe::cockroach(),
+        }),
         System::Cache => Some(Recipe::redis()),
         System::Broker => {
             let links = proxies.iter().filter(|((of, _), _)| *of == System::Broker);
@@ -117,6 +138,10 @@ fn recipe(
 impl Backend for DockerBackend {
     fn name(&self) -> &'static str {
         self.hosted.backend()
+    }
+
+    fn database(&self) -> DatabaseKind {
+        self.hosted.database()
     }
 
     fn versions(&self) -> BTreeMap<String, String> {

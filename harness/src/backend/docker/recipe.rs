@@ -88,16 +88,11 @@ impl Recipe {
     /// version 24.3 on (<https://www.cockroachlabs.com/docs/v24.3/licensing-faqs>); the flags are of
     /// <https://www.cockroachlabs.com/docs/v24.3/cockroach-start-single-node>.
     pub(super) fn cockroach() -> Recipe {
-        let command = [
-            "start-single-node",
-            "--insecure",
-            "--store=/cockroach/cockroach-data",
-            "--cache=128MiB",
-            "--max-sql-memory=256MiB",
-        ];
+        let own = ["start-single-node", "--insecure", "--store=/cockroach/cockroach-data"];
+        let command = own.into_iter().chain(settings::COCKROACH).map(str::to_owned);
         Recipe {
             kind: ImageKind::Cockroach,
-            command: command.map(str::to_owned).to_vec(),
+            command: command.collect(),
             environment: BTreeMap::new(),
             ports: everybody_on(26_257),
         }

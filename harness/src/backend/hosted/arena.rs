@@ -7,12 +7,14 @@ use async_trait::async_trait;
 
 use super::Hosted;
 use super::injector::ServerInjector;
-use super::lock_waits::PostgresLockWaits;
+use super::lock_waits::DatabaseLockWaits;
 use crate::backend::effect::{Servers, Site};
 use crate::backend::{Arena, Closer, HarnessError};
 use crate::context::{Addresses, DatabaseAddress, Links};
+use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs, Role};
-use crate::port::{Broker, Cache, Database, System};
+use crate::port::{Broker, Cache, Database, DatabaseConnection, PortError, System};
+use crate::system::cockroach;
 use crate::system::kafka::{KafkaBroker, create_topic, delete_topic};
 use crate::system::ping::POSTGRES_USER;
 use crate::system::postgres::{PostgresAddress, PostgresDatabase};
@@ -21,8 +23,16 @@ use crate::system::redis::RedisCache;
 /// A database role for each role of a design. Those beside the clients commit without waiting for a
 /// standby, so that a standby that is missing holds up the clients alone.
 pub(crate) async fn make_roles(hosted: &Hosted) -> Result<(), HarnessError> {
-    let Some(admin) = direct_database(hosted, "postgres") else { return Ok(()) };
+    let Some(admin) = admin_database(hosted) else { return Ok(()) };
     let mut admin = admin.connect().await?;
+    if hosted.database() == DatabaseKind::Cockroach {
+        let settings = cockroach::SETTINGS.map(str::to_owned).into_iter();
+        let users = Role::ALL.into_iter().flat_map(|role| cockroach::make_user(role.id()));
+        for statement in settings.chain(users) {
+            admin.execute(&statement, &[]).await?;
+        }
+        return Ok(());
+    }
     for role in Role::ALL {
         let name = role.id();
         admin.execute(&format!("CREATE ROLE {name} SUPERUSER LOGIN"), &[]).await?;
@@ -44,7 +54,7 @@ pub(in crate::backend) async fn open(
 ) -> Result<Arena, HarnessError> {
     let prefix = format!("cc_{tag}_");
     let database = format!("cc_{tag}");
-    let admin = direct_database(hosted, "postgres").filter(|_| needs.db);
+    let admin = admin_database(hosted).filter(|_| needs.db);
     if let Some(admin) = &admin {
         admin.connect().await?.execute(&format!("CREATE DATABASE {database}"), &[]).await?;
     }
@@ -58,12 +68,13 @@ pub(in crate::backend) async fn open(
     }
     let links_of = |role: Role| only(needs, links_of(hosted, role, &database, &prefix));
     let as_client = hosted.direct(System::Db).map(|addr| {
-        PostgresDatabase::new(PostgresAddress {
+        let address = PostgresAddress {
             addr,
             user: Role::Client.id().to_owned(),
             database: database.clone(),
             application_name: "crosscheck".to_owned(),
-        })
+        };
+        PostgresDatabase::new(address).of_kind(hosted.database())
     });
     let of_run = direct_database(hosted, &database).map(|at| (at, database.clone()));
     let site = Site {
@@ -79,10 +90,11 @@ pub(in crate::backend) async fn open(
     };
     let injector = Arc::new(ServerInjector::new(hosted.clone(), site));
     Ok(Arena {
+        database: hosted.database(),
         links: Role::ALL.into_iter().map(|role| (role, links_of(role))).collect(),
         direct: only(needs, direct_links(hosted, &database, &prefix)),
         injector,
-        lock_waits: Arc::new(PostgresLockWaits::new(admin.clone())),
+        lock_waits: Arc::new(DatabaseLockWaits::new(hosted.database(), admin.clone())),
         closer: Arc::new(RunCloser { hosted: hosted.clone(), admin, database, topics }),
     })
 }
@@ -104,24 +116,38 @@ fn only(needs: Needs, links: Links) -> Links {
 
 /// The harness's own way to a database of that name, if there is a server for it.
 fn direct_database(hosted: &Hosted, database: &str) -> Option<PostgresDatabase> {
-    Some(PostgresDatabase::new(PostgresAddress {
+    let user = match hosted.database() {
+        DatabaseKind::Postgres => POSTGRES_USER,
+        DatabaseKind::Cockroach => cockroach::USER,
+    };
+    let address = PostgresAddress {
         addr: hosted.direct(System::Db)?,
-        user: POSTGRES_USER.to_owned(),
+        user: user.to_owned(),
         database: database.to_owned(),
         application_name: "crosscheck".to_owned(),
-    }))
+    };
+    Some(PostgresDatabase::new(address).of_kind(hosted.database()))
+}
+
+/// The same, to the database that is there from the start.
+fn admin_database(hosted: &Hosted) -> Option<PostgresDatabase> {
+    match hosted.database() {
+        DatabaseKind::Postgres => direct_database(hosted, "postgres"),
+        DatabaseKind::Cockroach => direct_database(hosted, cockroach::DATABASE),
+    }
 }
 
 fn links_of(hosted: &Hosted, role: Role, database: &str, prefix: &str) -> Links {
     let link = |system| hosted.link(system, role);
     Links {
         database: link(System::Db).map(|addr| {
-            Arc::new(PostgresDatabase::new(PostgresAddress {
+            let address = PostgresAddress {
                 addr,
                 user: role.id().to_owned(),
                 database: database.to_owned(),
                 application_name: role.id().to_owned(),
-            })) as Arc<dyn Database>
+            };
+            Arc::new(PostgresDatabase::new(address).of_kind(hosted.database())) as Arc<dyn Database>
         }),
         cache: link(System::Cache).map(|addr| Arc::new(RedisCache::new(addr)) as Arc<dyn Cache>),
         broker: link(System::Broker).map(|addr| Arc::new(KafkaBroker::new(addr)) as Arc<dyn Broker>),
@@ -166,24 +192,15 @@ impl Closer for RunCloser {
 }
 
 impl RunCloser {
-    async fn drop_all(&self) -> Result<(), crate::port::PortError> {
+    async fn drop_all(&self) -> Result<(), PortError> {
         if let Some(admin) = &self.admin {
             let mut connection = admin.connect().await?;
-            connection
-                .query(
-                    "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
-                     WHERE database = $1 AND active_pid IS NOT NULL",
-                    &[self.database.as_str().into()],
-                )
-                .await?;
-            connection
-                .query(
-                    "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots \
-                     WHERE database = $1 AND active_pid IS NULL",
-                    &[self.database.as_str().into()],
-                )
-                .await?;
-            connection.execute(&format!("DROP DATABASE {} WITH (FORCE)", self.database), &[]).await?;
+            match self.hosted.database() {
+                DatabaseKind::Postgres => drop_postgres(&mut *connection, &self.database).await?,
+                DatabaseKind::Cockroach => {
+                    connection.execute(&cockroach::drop_database(&self.database), &[]).await?;
+                }
+            }
         }
         if let Some(broker) = self.hosted.direct(System::Broker) {
             for topic in &self.topics {
@@ -192,4 +209,24 @@ impl RunCloser {
         }
         Ok(())
     }
+}
+
+/// Drops a database of PostgreSQL, and the slots on it.
+async fn drop_postgres(connection: &mut dyn DatabaseConnection, database: &str) -> Result<(), PortError> {
+    connection
+        .query(
+            "SELECT pg_terminate_backend(active_pid) FROM pg_replication_slots \
+             WHERE database = $1 AND active_pid IS NOT NULL",
+            &[database.into()],
+        )
+        .await?;
+    connection
+        .query(
+            "SELECT pg_drop_replication_slot(slot_name)::text FROM pg_replication_slots \
+             WHERE database = $1 AND active_pid IS NULL",
+            &[database.into()],
+        )
+        .await?;
+    connection.execute(&format!("DROP DATABASE {database} WITH (FORCE)"), &[]).await?;
+    Ok(())
 }

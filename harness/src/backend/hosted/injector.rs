@@ -133,6 +133,10 @@ impl ServerInjector {
 #[async_trait]
 impl Injector for ServerInjector {
     fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
+        if let Some(lacks) = self.hosted.database().lacks_fault(&on.fault) {
+            let advice = "leave the fault out, or run it on PostgreSQL (--database postgres)".to_owned();
+            return Err(HarnessError::Missing { what: lacks.to_owned(), advice });
+        }
         match Kind::of(on, self.hosted.backend())? {
             Kind::Link(system, _) => self.links(system, on).map(drop),
             Kind::Crash(system) | Kind::Restart(system) | Kind::Pause(system) => {

@@ -17,6 +17,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::HarnessError;
+use crate::database::DatabaseKind;
 use crate::design::{Needs, Role};
 use crate::port::System;
 use crate::proxy::{Protocol, Proxy};
@@ -73,6 +74,7 @@ pub(crate) struct Hosted {
     /// The harness's own links where a server's address may change, as a container's does.
     own: BTreeMap<System, Proxy>,
     servers: BTreeMap<System, Box<dyn HostedServer>>,
+    database: DatabaseKind,
 }
 
 impl Hosted {
@@ -84,9 +86,19 @@ impl Hosted {
         proxies: Proxies,
         own: BTreeMap<System, Proxy>,
     ) -> Hosted {
-        let hosted = Hosted { backend, proxies, own, servers };
+        let hosted = Hosted { backend, proxies, own, servers, database: DatabaseKind::default() };
         hosted.servers.keys().for_each(|system| hosted.route(*system));
         hosted
+    }
+
+    /// The same servers, of which the database is one of this kind.
+    pub(crate) fn with_database(self, database: DatabaseKind) -> Hosted {
+        Hosted { database, ..self }
+    }
+
+    /// Which database it is.
+    pub(crate) fn database(&self) -> DatabaseKind {
+        self.database
     }
 
     /// The backend's name.

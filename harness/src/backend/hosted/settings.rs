@@ -19,6 +19,9 @@ pub(crate) const POSTGRES: [&str; 12] = [
     "log_checkpoints=off",
 ];
 
+/// CockroachDB: memory for a small machine. (Its default of a quarter of it all is for production.)
+pub(crate) const COCKROACH: [&str; 2] = ["--cache=128MiB", "--max-sql-memory=256MiB"];
+
 /// A Redis that is a cache: nothing on disk, evicts when full.
 pub(crate) const REDIS_CACHE: [&str; 8] =
     ["--save", "", "--appendonly", "no", "--maxmemory", "64mb", "--maxmemory-policy", "allkeys-lru"];

@@ -13,6 +13,7 @@ use super::{Finding, KafkaListener, Programs, Server, ServerKind, ServerSet, Sta
 use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
 use crate::conform::Language;
+use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs, Role};
 use crate::port::System;
 
@@ -32,9 +33,22 @@ impl LocalBackend {
     /// # Errors
     /// Which program is missing or does not start, and what to do about it.
     pub async fn start(needs: Needs, programs: &Programs, root: &Path) -> Result<LocalBackend, HarnessError> {
+        LocalBackend::start_on(DatabaseKind::Postgres, needs, programs, root).await
+    }
+
+    /// The same, with this database.
+    ///
+    /// # Errors
+    /// As [`LocalBackend::start`].
+    pub async fn start_on(
+        database: DatabaseKind,
+        needs: Needs,
+        programs: &Programs,
+        root: &Path,
+    ) -> Result<LocalBackend, HarnessError> {
         let systems = hosted::wanted(needs);
         let proxies = hosted::bind_links(&systems).await?;
-        let (hosted, set) = start(&systems, proxies, programs, root).await?;
+        let (hosted, set) = start(database, &systems, proxies, programs, root).await?;
         hosted::make_roles(&hosted).await?;
         Ok(LocalBackend { hosted: Arc::new(hosted), set })
     }
@@ -55,11 +69,12 @@ pub async fn start_cases(
     root: &Path,
 ) -> Result<ServerCases, HarnessError> {
     let systems: Vec<System> = languages.iter().map(|language| hosted::system_of(*language)).collect();
-    let (hosted, _set) = start(&systems, Proxies::new(), programs, root).await?;
+    let (hosted, _set) = start(DatabaseKind::Postgres, &systems, Proxies::new(), programs, root).await?;
     Ok(ServerCases::new(hosted))
 }
 
 async fn start(
+    database: DatabaseKind,
     systems: &[System],
     proxies: Proxies,
     programs: &Programs,
@@ -70,24 +85,28 @@ async fn start(
         .filter(|((system, _), _)| *system == System::Broker)
         .map(|((_, role), proxy)| KafkaListener { name: role.id().to_owned(), advertised: proxy.addr() })
         .collect();
-    let kinds: Vec<ServerKind> = systems.iter().filter_map(|system| kind_of(*system)).collect();
+    let kinds: Vec<ServerKind> = systems.iter().filter_map(|system| kind_of(database, *system)).collect();
     let set = ServerSet::start(&kinds, programs, &listeners, root)
         .await
         .map_err(|error| could_not_start(&error, programs))?;
     let set = Arc::new(set);
     let mut servers: BTreeMap<System, Box<dyn HostedServer>> = BTreeMap::new();
     for system in systems {
-        if let Some(server) = kind_of(*system).and_then(|kind| set.server(kind)) {
+        if let Some(server) = kind_of(database, *system).and_then(|kind| set.server(kind)) {
             let one = OfSet { server: server.clone(), _set: set.clone() };
             servers.insert(*system, Box::new(one));
         }
     }
-    Ok((Hosted::new("local", servers, proxies, BTreeMap::new()), set))
+    let hosted = Hosted::new("local", servers, proxies, BTreeMap::new()).with_database(database);
+    Ok((hosted, set))
 }
 
-fn kind_of(system: System) -> Option<ServerKind> {
+fn kind_of(database: DatabaseKind, system: System) -> Option<ServerKind> {
     match system {
-        System::Db => Some(ServerKind::Postgres),
+        System::Db => Some(match database {
+            DatabaseKind::Postgres => ServerKind::Postgres,
+            DatabaseKind::Cockroach => ServerKind::Cockroach,
+        }),
         System::Cache => Some(ServerKind::RedisCache),
         System::Broker => Some(ServerKind::Kafka),
         System::App => None,
@@ -155,6 +174,10 @@ fn failed(error: impl std::fmt::Display) -> HarnessError {
 impl Backend for LocalBackend {
     fn name(&self) -> &'static str {
         self.hosted.backend()
+    }
+
+    fn database(&self) -> DatabaseKind {
+        self.hosted.database()
     }
 
     fn versions(&self) -> BTreeMap<String, String> {

@@ -63,8 +63,8 @@ impl StartError {
     /// Why a server ended, by the log that it wrote from a position on.
     pub(crate) fn ended(kind: ServerKind, status: String, log: &Path, from: u64) -> Self {
         let text = log_from(log, from);
-        // Kafka says it in the middle of a long farewell.
-        let address_in_use = text.contains("Address already in use");
+        // Kafka says it in the middle of a long farewell, a program in Go in lower case.
+        let address_in_use = text.contains("ddress already in use");
         Self::Ended { kind, status, tail: tail(&text), address_in_use }
     }
 

@@ -1,10 +1,12 @@
-//! Server processes of our own on loopback ports: PostgreSQL, Redis, Kafka.
+//! Server processes of our own on loopback ports: PostgreSQL, Redis, Kafka, and
+//! CockroachDB where its program is.
 //!
 //! A [`ServerSet`] starts what a design wants, in one directory, and ends all of it when it is dropped. Whatever
 //! a killed owner leaves is removed by the [`sweep`] at the next start, and only that. Each [`Server`] can be
 //! killed, stopped, paused and started again on the same port.
 
 mod arena;
+mod cockroach;
 mod doctor;
 mod error;
 mod kafka;

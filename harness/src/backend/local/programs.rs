@@ -104,7 +104,9 @@ impl Program {
             // Without ZooKeeper and with static voters.
             Self::Kafka => 3,
             Self::Java => 17,
-            Self::Cockroach | Self::Redpanda => 0,
+            // From 24.3 on, a single node needs no licence key for its changefeeds.
+            Self::Cockroach => 24,
+            Self::Redpanda => 0,
         }
     }
 }

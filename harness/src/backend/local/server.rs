@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ServerError, StartError, log_len};
 use super::process::{Launch, RunAs, ServerProcess};
 use super::set_dir::{self, SetDir};
-use super::{kafka, postgres};
+use super::{cockroach, kafka, postgres};
 use crate::system::ping::{self, PingError};
 
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -26,6 +26,8 @@ const POLL: Duration = Duration::from_millis(10);
 pub enum ServerKind {
     /// PostgreSQL.
     Postgres,
+    /// CockroachDB, one node.
+    Cockroach,
     /// Redis that may forget.
     RedisCache,
     /// Redis that may forget, and follows the other one.
@@ -41,6 +43,7 @@ impl ServerKind {
     pub fn name(self) -> &'static str {
         match self {
             Self::Postgres => "postgres",
+            Self::Cockroach => "cockroach",
             Self::RedisCache => "redis-cache",
             Self::RedisReplica => "redis-replica",
             Self::RedisQueue => "redis-queue",
@@ -53,7 +56,7 @@ impl ServerKind {
             Self::Postgres | Self::RedisCache | Self::RedisReplica | Self::RedisQueue => {
                 Duration::from_secs(30)
             }
-            Self::Kafka => Duration::from_secs(60),
+            Self::Kafka | Self::Cockroach => Duration::from_secs(60),
         }
     }
 }
@@ -213,6 +216,7 @@ impl Server {
         let dir = &self.0.launch.dir;
         match self.0.kind {
             ServerKind::Postgres => Some(postgres::data_dir(dir)),
+            ServerKind::Cockroach => Some(cockroach::data_dir(dir)),
             ServerKind::Kafka => Some(kafka::storage_dir(dir)),
             ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => None,
         }
@@ -345,6 +349,9 @@ pub(crate) async fn blocking<T: Send + 'static>(work: impl FnOnce() -> T + Send 
 async fn answer(kind: ServerKind, addr: SocketAddr, timeout: Duration) -> Result<Option<String>, PingError> {
     match kind {
         ServerKind::Postgres => ping::postgres(addr, timeout).await.map(Some),
+        ServerKind::Cockroach => {
+            ping::cockroach(addr, timeout).await.map(|version| (!version.is_empty()).then_some(version))
+        }
         ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => {
             ping::redis(addr, timeout).await.map(Some)
         }

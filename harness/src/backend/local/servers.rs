@@ -27,7 +27,7 @@ pub(super) struct LocalServers {
 impl LocalServers {
     fn server(&self, system: System) -> Result<&Server, HarnessError> {
         let server = match system {
-            System::Db => self.set.postgres(),
+            System::Db => self.set.database(),
             System::Cache => self.set.redis_cache(),
             System::Broker => self.set.kafka(),
             System::App => None,

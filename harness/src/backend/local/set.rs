@@ -14,7 +14,7 @@ use super::process::Launch;
 use super::programs::{Program, Programs};
 use super::server::{Endpoints, Server, ServerKind, blocking, log_in};
 use super::set_dir::SetDir;
-use super::{port, postgres, redis};
+use super::{cockroach, port, postgres, redis};
 
 const PORT_TRIES: usize = 3;
 
@@ -91,6 +91,11 @@ impl ServerSet {
         self.servers.get(&kind)
     }
 
+    /// The database, whichever was wanted.
+    pub(crate) fn database(&self) -> Option<&Server> {
+        self.postgres().or_else(|| self.server(ServerKind::Cockroach))
+    }
+
     /// PostgreSQL, if it was wanted.
     pub fn postgres(&self) -> Option<&Server> {
         self.server(ServerKind::Postgres)
@@ -133,6 +138,7 @@ impl Drop for ServerSet {
 #[derive(Clone, Debug)]
 enum Recipe {
     Postgres { bin: PathBuf, version: String },
+    Cockroach { program: PathBuf, version: String },
     RedisCache { program: PathBuf, version: String },
     RedisReplica { program: PathBuf, version: String },
     RedisQueue { program: PathBuf, version: String },
@@ -146,6 +152,10 @@ impl Recipe {
             ServerKind::Postgres => {
                 let (bin, version) = need(Program::Postgres)?;
                 Self::Postgres { bin, version }
+            }
+            ServerKind::Cockroach => {
+                let (program, version) = need(Program::Cockroach)?;
+                Self::Cockroach { program, version }
             }
             ServerKind::RedisCache => {
                 let (program, version) = need(Program::Redis)?;
@@ -170,6 +180,7 @@ impl Recipe {
     fn kind(&self) -> ServerKind {
         match self {
             Self::Postgres { .. } => ServerKind::Postgres,
+            Self::Cockroach { .. } => ServerKind::Cockroach,
             Self::RedisCache { .. } => ServerKind::RedisCache,
             Self::RedisReplica { .. } => ServerKind::RedisReplica,
             Self::RedisQueue { .. } => ServerKind::RedisQueue,
@@ -180,6 +191,7 @@ impl Recipe {
     fn version(&self) -> &str {
         match self {
             Self::Postgres { version, .. }
+            | Self::Cockroach { version, .. }
             | Self::RedisCache { version, .. }
             | Self::RedisReplica { version, .. }
             | Self::RedisQueue { version, .. } => version,
@@ -198,7 +210,11 @@ impl Recipe {
                 })
                 .await
             }
-            Self::RedisCache { .. } | Self::RedisReplica { .. } | Self::RedisQueue { .. } => Ok(self),
+            // CockroachDB makes its store by itself.
+            Self::Cockroach { .. }
+            | Self::RedisCache { .. }
+            | Self::RedisReplica { .. }
+            | Self::RedisQueue { .. } => Ok(self),
             Self::Kafka { kafka, listeners } => {
                 blocking(move || {
                     let _set = set;
@@ -218,6 +234,10 @@ impl Recipe {
             Self::Postgres { bin, .. } => {
                 let addr = port::free(1)?[0];
                 Ok((alone(addr), postgres::launch(bin, dir, &log, addr.port())?))
+            }
+            Self::Cockroach { program, .. } => {
+                let free = port::free(2)?;
+                Ok((alone(free[0]), cockroach::launch(program, dir, &log, free[0], free[1])))
             }
             Self::RedisCache { program, .. } | Self::RedisReplica { program, .. } => {
                 let addr = port::free(1)?[0];

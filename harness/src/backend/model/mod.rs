@@ -19,6 +19,7 @@ use self::linked_cache::LinkedCache;
 use self::linked_database::LinkedDatabase;
 use super::{Arena, Backend, Closer, HarnessError, LockWaits, Time, Wait};
 use crate::context::{Addresses, Links};
+use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs, Role};
 use crate::model::broker::ModelBroker;
 use crate::model::cache::ModelCache;
@@ -112,6 +113,7 @@ impl Systems {
         }
         let of_roles = Role::ALL.iter().map(|role| (*role, self.links_of(*role, &links))).collect();
         Arena {
+            database: DatabaseKind::Postgres,
             links: of_roles,
             direct: self.direct(),
             injector: Arc::new(ModelInjector::new(self.clone(), Arc::new(links))),

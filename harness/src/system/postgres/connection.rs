@@ -19,7 +19,9 @@ use super::PostgresAddress;
 use super::block::{Block, Control};
 use super::failure::{self, Stage};
 use super::value::{self, Cell, Parameter};
+use crate::database::DatabaseKind;
 use crate::port::{DatabaseConnection, Notification, PortError, Row, SqlValue, System};
+use crate::system::cockroach;
 
 /// How many prepared statements a session keeps; a design has far fewer texts.
 const STATEMENTS_MAX: usize = 256;
@@ -72,7 +74,11 @@ impl Drop for Driver {
 
 impl PostgresConnection {
     /// Opens a session.
-    pub(super) async fn open(address: &PostgresAddress, reply_timeout: Duration) -> Result<Self, Error> {
+    pub(super) async fn open(
+        address: &PostgresAddress,
+        reply_timeout: Duration,
+        kind: DatabaseKind,
+    ) -> Result<Self, Error> {
         let mut config = Config::new();
         config.host(address.addr.ip().to_string()).port(address.addr.port());
         config.user(&address.user).dbname(&address.database).application_name(&address.application_name);
@@ -81,7 +87,7 @@ impl PostgresConnection {
         let ended = Arc::new(OnceLock::new());
         let task = tokio::spawn(drive(connection, sender, Arc::clone(&ended)));
         let driver = Driver { task, ended };
-        let session_id = backend_pid(&client).await?;
+        let session_id = own_id(&client, kind).await?;
         Ok(PostgresConnection {
             client: Arc::new(client),
             driver,
@@ -252,13 +258,18 @@ async fn drive(
     let _ = ended.set(reason);
 }
 
-async fn backend_pid(client: &Client) -> Result<String, Error> {
-    let messages = client.simple_query("SELECT pg_backend_pid()").await?;
-    let pid = messages.iter().find_map(|message| match message {
+/// The session's id, as the server's own tables of sessions have it.
+async fn own_id(client: &Client, kind: DatabaseKind) -> Result<String, Error> {
+    let asked = match kind {
+        DatabaseKind::Postgres => "SELECT pg_backend_pid()",
+        DatabaseKind::Cockroach => cockroach::SESSION_ID,
+    };
+    let messages = client.simple_query(asked).await?;
+    let id = messages.iter().find_map(|message| match message {
         SimpleQueryMessage::Row(row) => row.get(0),
         _ => None,
     });
-    Ok(pid.unwrap_or_default().to_owned())
+    Ok(id.unwrap_or_default().to_owned())
 }
 
 fn control_without(params: &[SqlValue], sql: &str) -> Option<Control> {

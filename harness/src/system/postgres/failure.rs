@@ -55,9 +55,14 @@ pub(super) fn statement(stage: Stage, error: &Error) -> PortError {
 /// it (every `FATAL` and `PANIC`, so 57P01 to 57P03), the connection is in doubt (class 08), or the server
 /// says so itself (40003, which CockroachDB answers to an ambiguous commit).
 fn leaves_open(error: &DbError) -> bool {
-    let fatal = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
-    let code = error.code().code();
-    fatal || code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "40003")
+    let ends_session = matches!(error.parsed_severity(), Some(Severity::Fatal | Severity::Panic));
+    ends_session || is_open(error.code().code())
+}
+
+/// Whether a code leaves it open, with whatever severity it comes. 40001 does not: it says that the transaction was
+/// rolled back (PostgreSQL 15 documentation, 13.5; CockroachDB 24.3, page "Transaction Retry Error Reference").
+fn is_open(code: &str) -> bool {
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "40003")
 }
 
 fn describe_reported(error: &DbError) -> String {
@@ -73,5 +78,25 @@ pub(super) fn describe(error: &Error) -> String {
         (Some(reported), _) => describe_reported(reported),
         (None, Some(cause)) => format!("{error}: {cause}"),
         (None, None) => error.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_ambiguous_commit_and_a_lost_connection_leave_it_open_and_a_conflict_does_not() {
+        let open = ["40003", "08000", "08003", "08006", "57P01", "57P02", "57P03"];
+        let settled = ["40001", "40P01", "23505", "25P02", "55P03", "57014", "42601", "0A000"];
+        assert!(open.iter().all(|code| is_open(code)));
+        assert!(!settled.iter().any(|code| is_open(code)));
+    }
+
+    #[test]
+    fn what_was_only_parsed_has_not_happened() {
+        let parsed = lost(Stage::Prepare, "the session ended".to_owned());
+        assert!(!parsed.may_have_happened && parsed.connection_lost);
+        assert!(lost(Stage::Run, "the session ended".to_owned()).may_have_happened);
     }
 }

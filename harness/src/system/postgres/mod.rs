@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::database::DatabaseKind;
 use crate::port::{Database, DatabaseConnection, PortError};
 use connection::PostgresConnection;
 
@@ -40,17 +41,24 @@ pub struct PostgresAddress {
     pub application_name: String,
 }
 
-/// A PostgreSQL database.
+/// A PostgreSQL database, or one that speaks its protocol.
 #[derive(Debug, Clone)]
 pub struct PostgresDatabase {
     address: PostgresAddress,
     reply_timeout: Duration,
+    kind: DatabaseKind,
 }
 
 impl PostgresDatabase {
     /// A database at that address; nothing is opened yet.
     pub fn new(address: PostgresAddress) -> Self {
-        PostgresDatabase { address, reply_timeout: REPLY_TIMEOUT }
+        PostgresDatabase { address, reply_timeout: REPLY_TIMEOUT, kind: DatabaseKind::Postgres }
+    }
+
+    /// The same database, which is one of this kind.
+    #[must_use]
+    pub fn of_kind(self, kind: DatabaseKind) -> Self {
+        PostgresDatabase { kind, ..self }
     }
 
     /// The same database, with another limit on how long a statement may go unanswered. Past it the statement
@@ -64,7 +72,7 @@ impl PostgresDatabase {
 #[async_trait]
 impl Database for PostgresDatabase {
     async fn connect(&self) -> Result<Box<dyn DatabaseConnection>, PortError> {
-        let opening = PostgresConnection::open(&self.address, self.reply_timeout);
+        let opening = PostgresConnection::open(&self.address, self.reply_timeout, self.kind);
         match tokio::time::timeout(CONNECT_TIMEOUT, opening).await {
             Ok(Ok(connection)) => Ok(Box::new(connection)),
             Ok(Err(error)) => Err(failure::connect(self.address.addr, &error)),
