@@ -3,7 +3,7 @@
 use std::fmt::Write as _;
 
 use crosscheck_models::foreign::{Format, OpHistory, Outcome, read};
-use crosscheck_models::staleness::{Staleness, StalenessOptions, staleness, verify_stale_read};
+use crosscheck_models::staleness::{KnownVersion, Staleness, StalenessOptions, staleness, verify_stale_read};
 use crosscheck_models::verdict::Verdict;
 use proptest::prelude::*;
 
@@ -85,6 +85,24 @@ fn what_is_under_way_is_not_counted() {
         of("1 0 invoke write 1\n2 0 fail write 1\n3 0 invoke read nil\n4 0 ok read nil"),
         Verdict::Valid
     );
+}
+
+#[test]
+fn a_forged_witness_is_found_out() {
+    let history = parsed(&format!("{FOUR}\n40 0 invoke write 4\n41 0 ok write 4"));
+    let options = bounds(Some(0), None);
+    let (_, stale) = judged(&history, options).by_versions.expect("a stale read");
+    let mut forged = stale.clone();
+    // The last write began long after the read.
+    forged.newer[0] = KnownVersion { value: Some("4".to_owned()), write: Some(5), known_by: Some(5) };
+    forged.behind_ns = Some(0);
+    verify_stale_read(&history, options, &forged).expect_err("it was not known then");
+    let mut forged = stale.clone();
+    forged.behind_ns = Some(1);
+    verify_stale_read(&history, options, &forged).expect_err("it was behind for longer");
+    let mut forged = stale;
+    forged.newer.push(forged.newer[0].clone());
+    verify_stale_read(&history, options, &forged).expect_err("one version is one");
 }
 
 #[test]

@@ -170,7 +170,14 @@ fn in_the_order_of_real_time() {
         assert_eq!(in_time(&[&begin[..], &end, &both].concat()), Verdict::Valid);
     }
     // What failed, and was read all the same, may take effect at any time.
-    let failed = ["0 invoke write 1", "0 fail write 1", "1 ok write 2", "2 ok read 2", "2 ok read 1"];
+    let failed = [
+        "0 invoke write 1",
+        "0 fail write 1",
+        "1 invoke write 2",
+        "1 ok write 2",
+        "2 ok read 2",
+        "2 ok read 1",
+    ];
     assert_eq!(in_time(&failed), Verdict::Valid);
 }
 
