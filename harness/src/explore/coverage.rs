@@ -22,8 +22,9 @@ pub(super) struct Coverage {
 }
 
 impl Coverage {
-    /// Notes a walk.
-    pub(super) fn note(&mut self, actors: &[Arc<str>], taken: &[Taken]) {
+    /// Notes a walk, and what came of it where that is known.
+    pub(super) fn note(&mut self, actors: &[Arc<str>], taken: &[Taken], outcome: Option<u64>) {
+        self.outcomes.extend(outcome);
         let mut whole = DefaultHasher::new();
         let mut last: Option<(Option<usize>, u64)> = None;
         for step in taken {
@@ -40,18 +41,6 @@ impl Coverage {
         }
         self.steps += taken.len() as u64;
         self.interleavings.insert(whole.finish());
-    }
-
-    /// Notes what came of a walk: the same for walks that differ in the order of steps that commute.
-    pub(super) fn note_outcome(&mut self, events: &[Event]) {
-        let mut by_process: BTreeMap<String, Vec<String>> = BTreeMap::new();
-        for event in events.iter().filter(|event| !matches!(event.body, EventBody::Step(_))) {
-            let seen = format!("{:?} {:?}", event.kind, event.body);
-            by_process.entry(format!("{:?}", event.process)).or_default().push(seen);
-        }
-        let mut outcome = DefaultHasher::new();
-        by_process.hash(&mut outcome);
-        self.outcomes.insert(outcome.finish());
     }
 
     /// The counters, by name.
@@ -71,6 +60,18 @@ impl Coverage {
         .map(|(name, count)| (name.to_owned(), count))
         .collect()
     }
+}
+
+/// What came of a walk: the same for walks that differ in the order of steps that commute.
+pub(super) fn outcome(events: &[Event]) -> u64 {
+    let mut by_process: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for event in events.iter().filter(|event| !matches!(event.body, EventBody::Step(_))) {
+        let seen = format!("{:?} {:?}", event.kind, event.body);
+        by_process.entry(format!("{:?}", event.process)).or_default().push(seen);
+    }
+    let mut outcome = DefaultHasher::new();
+    by_process.hash(&mut outcome);
+    outcome.finish()
 }
 
 /// What a step is, whatever its values are.

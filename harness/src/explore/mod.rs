@@ -24,6 +24,7 @@ use self::strategy::{Mishap, Walk, mishaps};
 use crate::backend::HarnessError;
 use crate::design::Design;
 use crate::operation::Operation;
+use crate::runner::Doubt;
 use crate::runner::explored::{self, Driver, Explored, Template};
 use crate::schedule::{Directed, Move, Plan, Schedule};
 use crate::virtual_time;
@@ -32,6 +33,9 @@ use crate::virtual_time;
 ///
 /// A prime, so that every kind of walk meets every workload.
 const WORKLOADS: u64 = 1009;
+
+/// How many schedules of an exhaustive search are visited before what came of them is noted.
+const VISITED_TOGETHER: usize = 256;
 
 /// What is looked for, and for how long.
 #[derive(Debug, Clone)]
@@ -145,6 +149,15 @@ struct Interleavings {
     to_visit: Vec<Vec<usize>>,
 }
 
+/// What came of a schedule that was visited.
+struct Visited {
+    explored: Explored,
+    /// What was seen, as a number.
+    outcome: u64,
+    /// Whether it is to be judged: it violates something, or could not be judged.
+    violates: bool,
+}
+
 struct Explorer<'a> {
     design: &'a Arc<dyn Design>,
     search: &'a Search,
@@ -215,14 +228,48 @@ impl Explorer<'_> {
         self.exploration.equivalent = all.saturating_sub(visits as u64);
         for (operations, faulty, beginnings) in to_visit {
             self.visit_faulty(&operations, faulty)?;
-            for beginning in beginnings {
+            for some in beginnings.chunks(VISITED_TOGETHER) {
                 progress(self.exploration.schedules, Some(visits as u64));
-                if let Some(explored) = self.play(&operations, &mut Follow::beginning(beginning))? {
-                    self.judge(&operations, &explored)?;
+                for visited in self.visited(&operations, some)? {
+                    self.note(&visited.explored, Some(visited.outcome));
+                    if visited.violates {
+                        self.judge(&operations, &visited.explored)?;
+                    }
                 }
             }
         }
         Ok(())
+    }
+
+    /// Plays those that begin like this, on all cores, and says what came of each, in their order.
+    fn visited(
+        &self,
+        operations: &[Vec<Operation>],
+        beginnings: &[Vec<usize>],
+    ) -> Result<Vec<Visited>, HarnessError> {
+        let visit = |beginning: &Vec<usize>| -> Result<Option<Visited>, HarnessError> {
+            let explored = self.walked(operations, &mut Follow::beginning(beginning.clone()))?;
+            let Some(explored) = explored else { return Ok(None) };
+            let violates =
+                explored.record.doubt != Doubt::None || !self.violated(&explored.record, false)?.is_empty();
+            let outcome = coverage::outcome(&explored.record.events);
+            Ok(Some(Visited { explored, outcome, violates }))
+        };
+        let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+        let each = beginnings.len().div_ceil(cores).max(1);
+        let visited: Result<Vec<Vec<Visited>>, HarnessError> = std::thread::scope(|scope| {
+            let parts: Vec<_> = beginnings
+                .chunks(each)
+                .map(|part| {
+                    scope.spawn(move || part.iter().filter_map(|one| visit(one).transpose()).collect())
+                })
+                .collect();
+            let join = |part: std::thread::ScopedJoinHandle<'_, _>| {
+                part.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+            };
+            parts.into_iter().map(join).collect()
+        });
+        Ok(visited?.into_iter().flatten().collect())
     }
 
     fn visit_faulty(
@@ -316,14 +363,16 @@ impl Explorer<'_> {
     ) -> Result<Option<Explored>, HarnessError> {
         let explored = self.walked(operations, driver)?;
         if let Some(explored) = &explored {
-            self.exploration.schedules += 1;
-            self.coverage.note(&explored.actors, &explored.taken);
             // It is costly, and only answers whether a reduction lost something.
-            if self.search.exhaustive.is_some() {
-                self.coverage.note_outcome(&explored.record.events);
-            }
+            let is_exhaustive = self.search.exhaustive.is_some();
+            self.note(explored, is_exhaustive.then(|| coverage::outcome(&explored.record.events)));
         }
         Ok(explored)
+    }
+
+    fn note(&mut self, explored: &Explored, outcome: Option<u64>) {
+        self.exploration.schedules += 1;
+        self.coverage.note(&explored.actors, &explored.taken, outcome);
     }
 
     fn walked(

@@ -26,6 +26,10 @@ const UNDER_WAY_MAX: Duration = Duration::from_millis(300);
 /// From here on time counts as having passed over a step: the stamps of a history alone move it by less.
 const TIME_PASSES: Duration = Duration::from_millis(1);
 
+/// How long all are quiet at the end. Every service has then found nothing to do twice over; longer than its longest
+/// poll there is nothing to wait for where no wall clock is.
+const QUIET: Duration = Duration::from_millis(20);
+
 /// After so many steps a run ends as it is: the walk has gone in circles.
 const STEPS_MAX: usize = 2000;
 
@@ -376,7 +380,7 @@ impl Template {
         let place = Place {
             arena: systems.arena(),
             backend: ModelBackend.name(),
-            quiet: Duration::from_millis(ModelBackend.quiet_ms()),
+            quiet: QUIET,
             time: Time::Virtual,
             prepared: Some(self.slot.clone()),
         };
