@@ -82,6 +82,8 @@ pub struct Violation {
     pub expected: bool,
     /// After how many schedules it was found.
     pub at_schedule: u64,
+    /// After how many seconds of search, before it was shrunk.
+    pub after_s: f64,
     /// Whether the schedule violates the property again when it is replayed.
     pub replays: bool,
     /// Whether it matters who goes on first after its last move, which servers may decide otherwise.
@@ -196,10 +198,10 @@ fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
 fn violated(out: &mut String, violation: &Violation) -> std::fmt::Result {
     let faults = if violation.with_faults { "with a fault" } else { "without faults" };
     let expected = if violation.expected { "" } else { " (the ground truth says that it holds)" };
-    let Violation { property, witness, at_schedule, .. } = violation;
+    let Violation { property, witness, at_schedule, after_s, .. } = violation;
     writeln!(
         out,
-        "  {property} violated {faults}{expected}, at schedule {at_schedule}: {}",
+        "  {property} violated {faults}{expected}, at schedule {at_schedule} ({after_s:.2} s): {}",
         witness.summary
     )?;
     if !violation.replays {
@@ -249,6 +251,7 @@ mod tests {
             with_faults: false,
             expected: true,
             at_schedule: 3,
+            after_s: 0.25,
             replays: true,
             leaves_race: false,
             witness: ShrunkWitness {
@@ -269,7 +272,7 @@ mod tests {
         let mut out = String::new();
         violated(&mut out, &violation).expect("a string takes everything");
         insta::assert_snapshot!(out, @r"
-          no-loss violated without faults, at schedule 3: the event of w1 is lost
+          no-loss violated without faults, at schedule 3 (0.25 s): the event of w1 is lost
             1 moves (found.json):
               client-0 until its operation is done
             | relay  SELECT id FROM outbox

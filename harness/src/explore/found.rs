@@ -1,5 +1,7 @@
 //! What a search has found: judged, shrunk to a few moves, and replayed.
 
+use std::time::Duration;
+
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{PropertyVerdict, Verdict};
 
@@ -36,6 +38,8 @@ pub struct Found {
     pub moves: usize,
     /// Which schedule of the search it was, from 1.
     pub at: u64,
+    /// How much time had gone by since the search began, without what is spent on shrinking it.
+    pub after: Duration,
     /// What comes of it when it is replayed as moves.
     pub replays: Replays,
 }
@@ -99,6 +103,7 @@ impl Explorer<'_> {
 
     fn shrunk(&self, directed: Directed, verdict: PropertyVerdict, with_faults: bool) -> Found {
         let property = verdict.property;
+        let after = self.started.elapsed();
         let replays = self.replays(&directed, property);
         let is_first = || self.exploration.found.iter().all(|found| found.verdict.property != property);
         let smallest = match replays {
@@ -120,7 +125,7 @@ impl Explorer<'_> {
         let mut schedule = self.schedule(smallest);
         schedule.name = format!("found-{property}{}", if with_faults { "-with-faults" } else { "" });
         schedule.about = format!("found by exploration: violates {property}");
-        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, replays }
+        Found { with_faults, verdict, schedule, moves, at: self.exploration.schedules, after, replays }
     }
 
     /// What comes of a schedule that is replayed as moves.

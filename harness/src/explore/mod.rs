@@ -12,6 +12,7 @@ mod workload;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::time::Instant;
 
 use crosscheck_models::property::Property;
 use tokio::runtime::Runtime;
@@ -164,13 +165,14 @@ struct Explorer<'a> {
     template: Template,
     coverage: Coverage,
     exploration: Exploration,
+    started: Instant,
 }
 
 impl<'a> Explorer<'a> {
     fn new(design: &'a Arc<dyn Design>, search: &'a Search) -> Result<Self, HarnessError> {
         let template = virtual_time::runtime()?.block_on(Template::new(&**design))?;
         let (coverage, exploration) = (Coverage::default(), Exploration::default());
-        Ok(Explorer { design, search, template, coverage, exploration })
+        Ok(Explorer { design, search, template, coverage, exploration, started: Instant::now() })
     }
 }
 

@@ -262,6 +262,7 @@ fn violation(
         with_faults: found.with_faults,
         expected,
         at_schedule: found.at,
+        after_s: found.after.as_secs_f64(),
         replays: found.replays != Replays::Otherwise,
         leaves_race: found.replays == Replays::LeavesRace,
         witness: ShrunkWitness { moves, story, summary, schedule: file.display().to_string() },
