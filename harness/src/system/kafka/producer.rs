@@ -214,7 +214,8 @@ mod tests {
         ProducerOptions {
             acks: Acks::All,
             idempotence,
-            message_timeout: Duration::from_millis(800),
+            // A busy machine may take a second to reach a broker that is up.
+            message_timeout: Duration::from_secs(4),
             transactional_id: None,
         }
     }
@@ -248,7 +249,7 @@ mod tests {
         assert!(tokio::time::timeout(Duration::from_millis(100), given_up).await.is_err());
         let dropping = Instant::now();
         drop(producer);
-        assert!(dropping.elapsed() < Duration::from_millis(100));
+        assert!(dropping.elapsed() < Duration::from_secs(1));
         cluster.broker_up(1).expect("the broker is there");
         let mut next = KafkaProducer::open(bootstrap, &options(false)).await.expect("opens");
         let position = next.produce("t", None, "k", "2").await.expect("the broker is up again");
