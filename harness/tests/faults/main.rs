@@ -1,4 +1,4 @@
-//! Every fault of the registry on servers of ours: it takes, load notices it, it heals, and load goes on. A fault
+//! Every fault of the registry on servers of ours, processes and containers: it takes, load notices it, it heals, and load goes on. A fault
 //! without a case here fails.
 
 mod load;
@@ -14,7 +14,7 @@ use crosscheck_harness::schedule::FaultOn;
 use tokio::time::{Instant, sleep};
 
 use load::Load;
-use place::Place;
+use place::{Hosts, Place};
 
 /// Nothing takes as long; it keeps a fault that does not take from hanging the tests.
 const SOON: Duration = Duration::from_secs(20);
@@ -66,8 +66,8 @@ async fn play(place: &Place, load: &Load, on: &FaultOn) {
     until(&format!("load after {on}"), async || load.done_since_now().await).await;
 }
 
-async fn every_fault_of(system: System) {
-    let Some(place) = Place::open(system).await else { return };
+async fn every_fault_of(system: System, hosts: Hosts) {
+    let Some(place) = Place::open(hosts, system).await else { return };
     let load = Load::start(&place, system);
     // One alone, for whoever works on it.
     let only = std::env::var("CROSSCHECK_ONLY_FAULT").ok();
@@ -84,22 +84,37 @@ async fn every_fault_of(system: System) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_the_database_takes_and_heals() {
-    every_fault_of(System::Db).await;
+    every_fault_of(System::Db, Hosts::Local).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_the_database_takes_and_heals_in_containers() {
+    every_fault_of(System::Db, Hosts::Docker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_the_cache_takes_and_heals() {
-    every_fault_of(System::Cache).await;
+    every_fault_of(System::Cache, Hosts::Local).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_the_cache_takes_and_heals_in_containers() {
+    every_fault_of(System::Cache, Hosts::Docker).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_fault_of_the_broker_takes_and_heals() {
-    every_fault_of(System::Broker).await;
+    every_fault_of(System::Broker, Hosts::Local).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn every_fault_of_the_broker_takes_and_heals_in_containers() {
+    every_fault_of(System::Broker, Hosts::Docker).await;
 }
 
 /// What the link carries at the moment a fault begins.
 async fn begins_at(system: System, text: &str) {
-    let Some(place) = Place::open(system).await else { return };
+    let Some(place) = Place::open(Hosts::Local, system).await else { return };
     let load = Load::start(&place, system);
     let on = fault::parse(text).unwrap_or_else(|error| panic!("{error}"));
     let at = fault::At::parse(&on.with["at"]).expect("it was parsed before");
@@ -131,7 +146,7 @@ async fn a_fault_begins_at_the_second_produce() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_that_never_comes_is_told() {
-    let Some(place) = Place::open(System::Cache).await else { return };
+    let Some(place) = Place::open(Hosts::Local, System::Cache).await else { return };
     let on = fault::parse("cache-cut(at=DEL*2)@client").expect("it is one");
     let at = fault::At::parse("DEL*2").expect("it is one");
     let patience = Duration::from_millis(200);
