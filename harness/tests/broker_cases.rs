@@ -1,18 +1,15 @@
-//! The cases of the broker (`harness/conformance/kafka/`): what the model prints is what is recorded beside them,
-//! and what a real Kafka prints. `CROSSCHECK_RECORD=1` records anew what the real one prints.
+//! The cases of the broker (`harness/conformance/kafka/`): what the model prints is what is recorded beside them. That
+//! a real Kafka prints it too is held by the tests of conformance.
 
-use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
-use crosscheck_harness::backend::local::{Places, Programs, ServerKind, ServerSet, StartError, default_root};
 use crosscheck_harness::conform::{BrokerCases, Case, Limits, Topics, run};
 use crosscheck_harness::model::broker::ModelBroker;
 use crosscheck_harness::model::footprint::Footprints;
 use crosscheck_harness::port::PortError;
-use crosscheck_harness::system::kafka::{KafkaBroker, create_topic};
 
 struct OfTheModel(ModelBroker);
 
@@ -20,15 +17,6 @@ struct OfTheModel(ModelBroker);
 impl Topics for OfTheModel {
     async fn create(&self, topic: &str, partitions: i32) -> Result<(), PortError> {
         self.0.create_topic(topic, partitions)
-    }
-}
-
-struct OfKafka(SocketAddr);
-
-#[async_trait]
-impl Topics for OfKafka {
-    async fn create(&self, topic: &str, partitions: i32) -> Result<(), PortError> {
-        create_topic(self.0, topic, partitions).await
     }
 }
 
@@ -58,35 +46,6 @@ async fn the_model_prints_what_is_recorded() {
         let model = ModelBroker::new(7, Footprints::default());
         let topics = Arc::new(OfTheModel(model.clone()));
         let text = printed(&case, BrokerCases::new(Arc::new(model), topics, "case")).await;
-        let recorded = std::fs::read_to_string(recording(&case)).expect("each case has its recording");
-        assert_eq!(text, recorded, "{}", case.name);
-    }
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_real_kafka_prints_what_is_recorded() {
-    let environment = |name: &str| std::env::var(name).ok();
-    let programs = Programs::find(&environment, &Places::debian());
-    let required = environment("CROSSCHECK_REQUIRE").unwrap_or_default();
-    let required = required.split(',').any(|backend| backend.trim() == "local");
-    let started = ServerSet::start(&[ServerKind::Kafka], &programs, &[], &default_root(&environment)).await;
-    let set = match started {
-        Err(StartError::Unavailable(missing)) if !required => {
-            eprintln!("skipped: {missing}");
-            return;
-        }
-        started => started.expect("Kafka starts"),
-    };
-    let addr = set.kafka().expect("the set was asked for it").addr();
-    for case in cases() {
-        let base = format!("case_{}_{}", std::process::id(), case.name);
-        let on = BrokerCases::new(Arc::new(KafkaBroker::new(addr)), Arc::new(OfKafka(addr)), &base);
-        let text = printed(&case, on).await;
-        if environment("CROSSCHECK_RECORD").is_some() {
-            let folder = recording(&case);
-            std::fs::create_dir_all(folder.parent().expect("it lies in a folder")).expect("it can be made");
-            std::fs::write(folder, &text).expect("it can be written");
-        }
         let recorded = std::fs::read_to_string(recording(&case)).expect("each case has its recording");
         assert_eq!(text, recorded, "{}", case.name);
     }

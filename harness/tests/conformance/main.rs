@@ -6,7 +6,7 @@ mod program;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use crosscheck_harness::backend::HarnessError;
 use crosscheck_harness::backend::hosted::ServerCases;
@@ -17,8 +17,6 @@ use tokio::runtime::Runtime;
 
 fn main() -> ExitCode {
     let mut arguments = Arguments::from_args();
-    // One case at a time has the servers: a case of the cache begins with an empty one.
-    arguments.test_threads = Some(1);
     let cases = match cases() {
         Ok(cases) => cases,
         Err(error) => panic!("our own cases are well formed: {error}"),
@@ -36,6 +34,8 @@ fn main() -> ExitCode {
             trials.push(trial(&case, "as_isolationtester", &runtime, servers.as_ref(), as_the_program));
         }
     }
+    // The kinds of servers side by side; whoever waits for its turn takes a thread, and no time.
+    arguments.test_threads = Some(trials.len().max(1));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
@@ -67,7 +67,10 @@ fn trial(
         None => Trial::test(name, || Ok(())),
         Some(Ok(servers)) => {
             let (case, runtime, servers) = (Arc::clone(case), Arc::clone(runtime), Arc::clone(servers));
-            Trial::test(name, move || check(&runtime, &servers, &case))
+            Trial::test(name, move || {
+                let _turn = turn(case.language).lock().unwrap_or_else(PoisonError::into_inner);
+                check(&runtime, &servers, &case)
+            })
         }
         Some(Err(HarnessError::Missing { what, .. })) if !required() => {
             Trial::test(name, || Ok(())).with_kind(what.clone()).with_ignored_flag(true)
@@ -76,6 +79,16 @@ fn trial(
             let failure = Failed::from(error.to_string());
             Trial::test(name, move || Err(failure))
         }
+    }
+}
+
+/// One case at a time has a kind of servers: a case of the cache begins with an empty one.
+fn turn(language: Language) -> &'static Mutex<()> {
+    static TURNS: [Mutex<()>; 3] = [const { Mutex::new(()) }; 3];
+    match language {
+        Language::Sql => &TURNS[0],
+        Language::Redis => &TURNS[1],
+        Language::Kafka => &TURNS[2],
     }
 }
 
