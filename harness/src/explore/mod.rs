@@ -72,7 +72,8 @@ pub struct Exploration {
     pub schedules: u64,
     /// For an exhaustive search: how many there are, counted before they are visited.
     pub there_are: Option<u64>,
-    /// For an exhaustive search: how many of them were cut short, as the rest is that of one that was visited.
+    /// For an exhaustive search: how many of them were not visited, as they differ from one that was in nothing but
+    /// the order of steps that commute.
     pub equivalent: u64,
     /// What was looked at, by name.
     pub coverage: BTreeMap<String, u64>,

@@ -197,7 +197,9 @@ fn kept(out: &Path, variant: &str) -> Vec<(PathBuf, Schedule)> {
 
 fn too_many(variant: &str, runs: u64) -> Stop {
     let advice = "raise --runs, or take fewer --clients";
-    Stop::unknown(format!("{variant}: there are more than {runs} schedules, and none was visited; {advice}"))
+    Stop::unknown(format!(
+        "{variant}: to count its schedules takes more than {runs} of them, and none was visited; {advice}"
+    ))
 }
 
 fn search(args: &Args, design: &dyn Design, row: Option<&Row>, kept: Vec<Schedule>) -> Search {
