@@ -94,3 +94,38 @@ fn a_history_of_another_shape_is_refused_with_its_line() {
         check(&history, Checker::RwRegister, &Options::default(), &mut || true).expect_err("one value twice");
     assert!(twice.to_string().starts_with("line 2: writes 1 to key :x as line 1 does"), "{twice}");
 }
+
+#[test]
+fn a_micro_operation_has_three_parts_and_a_register_one_value() {
+    let cases = [
+        ("[[:r :x 1 2]]", "line 1: a micro-operation is a list like"),
+        ("[[:w :x]]", "line 1: a micro-operation is a list like"),
+        ("[[:r :x]]", "line 1: a micro-operation is a list like"),
+        ("[[:r :x []]]", "line 1: a value is a number, a text or a name"),
+        ("[[:w :x {}]]", "line 1: a value is a number, a text or a name"),
+    ];
+    for (value, expected) in cases {
+        let text = format!("{{:process 0 :type :ok :f :txn :value {value}}}");
+        let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+        let refused =
+            check(&history, Checker::RwRegister, &options(), &mut || true).expect_err("no such register");
+        assert!(refused.to_string().starts_with(expected), "{value}: {refused}");
+    }
+}
+
+/// What completes under another name is no transaction, to the checkers and to what confirms their answers.
+#[test]
+fn a_completion_of_another_name_is_left_out() {
+    let text = "{:process 0 :type :invoke :f :txn :value [[:append :x 1]]}
+        {:process 1 :type :invoke :f :txn :value [[:r :x nil]]}
+        {:process 0 :type :ok :f :txn :value [[:append :x 1]]}
+        {:process 1 :type :ok :f :dump :value [[:r :x [7]]]}";
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+    let found = check(&history, Checker::ListAppend, &options(), &mut || true).expect("lists");
+    assert_eq!((found.verdict, found.reason), (Verdict::Valid, None));
+    let text = text.replace(":append", ":w").replace("[7]", "7");
+    let text = format!("{text} {{:process 2 :type :ok :f :txn :value [[:r :x 7]]}}");
+    let history = read(&mut text.replace("[:r :x nil]", "[:w :x 7]").as_bytes(), Format::Edn).expect("one");
+    let found = check(&history, Checker::RwRegister, &options(), &mut || true).expect("registers");
+    assert_eq!(found.verdict, Verdict::Violated, "nobody wrote 7: {found:?}");
+}

@@ -201,6 +201,22 @@ fn an_unpaired_completion_began_after_the_one_before_it() {
     assert_eq!(spans, [(0, 0), (0, 1), (1, 2)]);
 }
 
+/// Found by fuzzing: names that need escapes, and values of transactions that are no micro-operations.
+#[test]
+fn whatever_is_read_can_be_written_as_edn() {
+    let texts = [
+        ("{\"process\":0,\"type\":\"ok\",\"f\":\"a\\u001e\\\"b\",\"value\":1}", Format::Json),
+        ("{:process 0 :type :ok :f :txn :value [7 {:a 1} nil [:r :x 1] []]}", Format::Edn),
+        ("{:process 0 :type :ok :f :txn :value {[:r 1] 2}}", Format::Edn),
+        ("INFO jepsen.util - :\u{1}(x\t:info\t:start[\t:k", Format::JepsenLog),
+    ];
+    for (text, format) in texts {
+        let history = parsed(text, format);
+        assert_eq!(history.ops().len(), 1, "{text}");
+        assert_eq!(jsonl(&parsed(&edn(&history), Format::Edn)), jsonl(&history), "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
 

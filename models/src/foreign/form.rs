@@ -467,7 +467,7 @@ fn whole_number(token: &[u8]) -> Option<i64> {
 }
 
 /// What names, numbers and symbols are made of.
-fn is_name_byte(byte: u8) -> bool {
+pub(super) fn is_name_byte(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte >= 0x80 || b"-+._/*!?$%&=<>:#|'@".contains(&byte)
 }
 

@@ -3,7 +3,7 @@
 //! Lines of others in between are passed over. The time of an operation is not taken: the order of the lines is.
 
 use super::ReadError;
-use super::form::{Notation, Reader};
+use super::form::{Notation, Reader, is_name_byte};
 use super::op::{Op, OpKind};
 use super::source::Source;
 use super::value::{Spelling, Store, Word};
@@ -71,5 +71,7 @@ fn name(text: &[u8], store: &mut Store) -> Result<Word, String> {
     if let Ok(number) = text.parse() {
         return Ok(store.intern_int(number));
     }
-    Ok(store.intern(Spelling::Name, text.strip_prefix(':').unwrap_or(text)))
+    let name = text.strip_prefix(':').unwrap_or(text);
+    let is_name = !name.is_empty() && name.bytes().all(is_name_byte);
+    Ok(store.intern(if is_name { Spelling::Name } else { Spelling::Text }, name))
 }

@@ -16,13 +16,13 @@ pub fn write_edn(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
         let f = history.f(at as u32);
         write!(out, ", :process {}, :type :{}", keyword(&process), op.kind.name())?;
         if !f.is_empty() {
-            write!(out, ", :f {}", keyword(&format!("{f:?}")))?;
+            write!(out, ", :f {}", keyword(&quoted(f)?))?;
         }
         out.write_all(b", :value ")?;
         let value = history.value(at as u32);
-        match value.items().filter(|_| f == "txn") {
-            Some(mops) => write_micro_ops(mops, out)?,
-            None => write!(out, "{value}")?,
+        match value.form() {
+            Form::List(mops) if f == "txn" => write_micro_ops(mops, out)?,
+            _ => write!(out, "{value}")?,
         }
         out.write_all(b"}\n")?;
     }
@@ -33,8 +33,13 @@ pub fn write_edn(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
 fn write_micro_ops(mops: Items<'_>, out: &mut dyn Write) -> io::Result<()> {
     out.write_all(b"[")?;
     for (at, mop) in mops.enumerate() {
-        out.write_all(if at > 0 { b" [" } else { b"[" })?;
-        for (at, item) in mop.items().into_iter().flatten().enumerate() {
+        out.write_all(if at > 0 { b" " } else { b"" })?;
+        let Form::List(items) = mop.form() else {
+            write!(out, "{mop}")?;
+            continue;
+        };
+        out.write_all(b"[")?;
+        for (at, item) in items.enumerate() {
             match item.form() {
                 Form::Text(_) if at == 0 => out.write_all(keyword(&item.to_string()).as_bytes())?,
                 _ => write!(out, "{}{item}", if at > 0 { " " } else { "" })?,
@@ -113,6 +118,10 @@ fn write_json(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
             out.write_all(b"}")
         }
     }
+}
+
+fn quoted(text: &str) -> io::Result<String> {
+    serde_json::to_string(text).map_err(io::Error::from)
 }
 
 fn write_text(text: &str, out: &mut dyn Write) -> io::Result<()> {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use super::anomaly::{Anomaly, Extent, Family};
+use super::replay::micro_operations;
 use super::witness::{Step, Why, Witness};
 use crate::foreign::{OpHistory, Outcome, Value};
 
@@ -16,7 +17,7 @@ impl<'a> Raw<'a> {
     fn of(history: &'a OpHistory, call: u32) -> Option<Raw<'a>> {
         let known = history.calls().get(call as usize)?;
         let mut mops = Vec::new();
-        for mop in history.value_of(known).items()? {
+        for mop in micro_operations(history, known)? {
             let parts: Vec<Value<'a>> = mop.items()?.collect();
             let is_read = matches!(parts.first()?.as_text()?, "r" | "read");
             if let [_, key, value] = parts[..] {
@@ -278,9 +279,7 @@ fn is_read_anywhere(history: &OpHistory, key: &str, value: &str) -> bool {
 
 /// Whether a key was written as a register is.
 fn is_register(history: &OpHistory, key: &str) -> bool {
-    let mut mops = (0..history.calls().len() as u32)
-        .filter_map(|call| history.value_of(&history.calls()[call as usize]).items())
-        .flatten();
+    let mut mops = history.calls().iter().filter_map(|call| micro_operations(history, call)).flatten();
     mops.any(|mop| {
         let parts: Vec<Value<'_>> = mop.items().into_iter().flatten().take(2).collect();
         matches!(parts[..], [f, of] if matches!(f.as_text(), Some("w" | "write")) && of.to_string() == key)

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use super::anomaly::Extent;
 use super::order::Order;
-use crate::foreign::{OpHistory, Outcome, Value, Word};
+use crate::foreign::{Call, Items, OpHistory, Outcome, Value, Word};
 
 /// A key of a replay: its words.
 type Lists<'a> = HashMap<&'a [Word], Vec<Word>>;
@@ -141,8 +141,14 @@ type RawMop<'a> = (bool, &'a [Word], Value<'a>);
 fn mops(history: &OpHistory, call: u32) -> Result<Vec<RawMop<'_>>, String> {
     let known = history.calls().get(call as usize).ok_or_else(|| format!("there is no call {call}"))?;
     let parts: Option<Vec<RawMop<'_>>> =
-        history.value_of(known).items().and_then(|mops| mops.map(raw_mop).collect());
+        micro_operations(history, known).and_then(|mops| mops.map(raw_mop).collect());
     parts.ok_or_else(|| format!("call {call} is no transaction"))
+}
+
+/// What a call did, where it is a transaction.
+pub(super) fn micro_operations<'a>(history: &'a OpHistory, call: &Call) -> Option<Items<'a>> {
+    let is_txn = matches!(history.f(call.telling_op()), "txn" | "");
+    history.value_of(call).items().filter(|_| is_txn)
 }
 
 fn raw_mop(mop: Value<'_>) -> Option<RawMop<'_>> {

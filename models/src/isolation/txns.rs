@@ -140,12 +140,14 @@ impl<'a> Builder<'a> {
         let happened = self.made.txns[txn as usize].outcome == Outcome::Ok;
         for mop in value.items().into_iter().flatten() {
             let mut parts = mop.items().ok_or_else(|| self.error(op, "a micro-operation is a list"))?;
-            let (Some(f), Some(key)) = (parts.next(), parts.next()) else {
+            let (f, key, value) = (parts.next(), parts.next(), parts.next());
+            let is_read = f.and_then(|f| f.as_text()).is_some_and(|f| matches!(f, "r" | "read"));
+            let is_whole = value.is_some() || is_read && !happened;
+            let (Some(f), Some(key), true, None) = (f, key, is_whole, parts.next()) else {
                 return Err(
                     self.error(op, "a micro-operation is a list like [:append key value] or [:r key nil]")
                 );
             };
-            let value = parts.next();
             let act = match (f.as_text().unwrap_or_default(), self.kind) {
                 ("r" | "read", _) if !happened => continue,
                 ("r" | "read", Kind::List) => self.read_list(op, value)?,
@@ -215,7 +217,7 @@ impl<'a> Builder<'a> {
 
     fn scalar(&self, op: u32, value: Option<Value<'a>>) -> Result<Word, ShapeError> {
         match value.map_or(&[Word::NIL][..], Value::words) {
-            [word] => Ok(*word),
+            [word] if !word.is_head() => Ok(*word),
             _ => Err(self.error(op, "a value is a number, a text or a name")),
         }
     }

@@ -196,16 +196,17 @@ impl<'a> Base<'a> {
         let mut moments: Vec<(u32, bool, u32)> = Vec::new();
         for at in writes {
             let call = self.deeds.of_call(*at);
-            moments.push((call.begin, true, *at));
+            // What ends at a moment does not come before what begins at it.
+            moments.push((call.begin, false, *at));
             if call.outcome == Outcome::Ok {
-                moments.push((call.end, false, *at));
+                moments.push((call.end, true, *at));
             }
         }
         moments.sort_unstable();
         let (mut edges, mut last) = (Vec::new(), Vec::<u32>::new());
         let mut replaced: HashMap<u32, Vec<u32>> = HashMap::default();
-        for (_, is_begin, at) in moments {
-            if is_begin {
+        for (_, is_end, at) in moments {
+            if !is_end {
                 edges.extend(last.iter().map(|from| Before { from: *from, to: at, tag: Tag::Realtime }));
                 replaced.insert(at, last.clone());
             } else {

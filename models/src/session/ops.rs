@@ -209,7 +209,7 @@ impl<'a> Builder<'a> {
         value: Value<'a>,
         is_write: bool,
     ) -> Result<(), ShapeError> {
-        let [value] = *value.words() else {
+        let Some(value) = value.words().first().copied().filter(|word| !word.is_head()) else {
             return Err(self.error(call, "a value is a number, a text or a name"));
         };
         let history = self.made.history;

@@ -181,6 +181,13 @@ fn in_the_order_of_real_time() {
     assert_eq!(in_time(&failed), Verdict::Valid);
 }
 
+/// A completion that stands alone may have begun where it ended: it is not behind itself.
+#[test]
+fn what_ends_where_it_begins_is_not_before_itself() {
+    assert_eq!(in_time(&["0 ok write 1", "0 ok read 1", "1 ok write 2", "1 ok read 2"]), Verdict::Valid);
+    assert_eq!(in_time(&["0 ok write 1", "1 ok read 1", "0 ok write 2", "1 ok read 2"]), Verdict::Valid);
+}
+
 #[test]
 fn nothing_may_be_written_too() {
     let lines = ["0 ok write 1", "0 ok write nil", "0 ok read 1", "0 ok read nil", "0 ok read 1"];
