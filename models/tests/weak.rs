@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use crosscheck_models::foreign::{Format, OpHistory, Outcome, read};
 use crosscheck_models::generate::{Isolation, Kind, Spec, generate};
 use crosscheck_models::verdict::Verdict;
-use crosscheck_models::weak::{Weak, WeakLevel, verify_circle, weak};
+use crosscheck_models::weak::{Circle, Link, Reason, Weak, WeakLevel, verify_circle, weak};
 use proptest::prelude::*;
 
 const LEVELS: [WeakLevel; 3] = [WeakLevel::ReadCommitted, WeakLevel::ReadAtomic, WeakLevel::Causal];
@@ -283,6 +283,89 @@ fn simulated_databases_are_judged_by_their_strength() {
     assert_eq!(of(Isolation::SnapshotIsolation), [true, true, true]);
     assert_eq!(of(Isolation::ReadCommitted), [true, false, false]);
     assert_eq!(of(Isolation::ReadUncommitted), [false, false, false]);
+}
+
+/// A history of transactions, and the circle that is found at the only level given.
+fn circle_of(text: &str, level: WeakLevel) -> (OpHistory, Circle) {
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let circle = judged(&history, level).circle.expect("a circle");
+    (history, circle)
+}
+
+fn is_shown(history: &OpHistory, level: WeakLevel, circle: &Circle) -> bool {
+    verify_circle(history, level, circle).is_ok()
+}
+
+type Forgery = fn(&mut Circle);
+
+#[test]
+fn forged_circles_are_found_out() {
+    // Call 0 writes both keys, call 1 writes the first once more, and call 2 reads the new one and misses call 0's.
+    let (history, circle) =
+        circle_of("w(1,1,0,0) w(2,1,0,0) w(2,2,0,1) r(2,2,1,2) r(1,0,1,2) r(2,1,2,3)", WeakLevel::Causal);
+    fn overwritten(circle: &mut Circle) -> (&mut String, &mut u32, &mut Vec<u32>) {
+        let found = circle.links.iter_mut().find_map(|link| match &mut link.reason {
+            Reason::Overwritten { key, reader, path } => Some((key, reader, path)),
+            Reason::Session | Reason::Read { .. } => None,
+        });
+        found.expect("something was overwritten")
+    }
+    let forgeries: [(&str, Forgery); 10] = [
+        ("half of it", |circle| circle.links.truncate(1)),
+        ("nothing", |circle| circle.links.clear()),
+        ("another key", |circle| *overwritten(circle).0 = "2".to_owned()),
+        ("another reader", |circle| *overwritten(circle).1 = 3),
+        ("no path", |circle| overwritten(circle).2.clear()),
+        ("a path that begins too late", |circle| {
+            overwritten(circle).2.remove(0);
+        }),
+        ("a path that ends too early", |circle| {
+            overwritten(circle).2.pop();
+        }),
+        ("a path backwards", |circle| overwritten(circle).2.insert(1, 3)),
+        ("a session backwards", |circle| circle.links.iter_mut().for_each(|l| l.reason = Reason::Session)),
+        ("one before itself", |circle| {
+            circle.links.iter_mut().for_each(|link| {
+                (link.from, link.to, link.reason) = (Some(1), Some(1), Reason::Session);
+            });
+        }),
+    ];
+    for (name, forge) in forgeries {
+        let mut forged = circle.clone();
+        forge(&mut forged);
+        assert!(!is_shown(&history, WeakLevel::Causal, &forged), "{name}: {forged:#?}");
+    }
+    assert!(is_shown(&history, WeakLevel::Causal, &circle));
+}
+
+/// A circle of a level shows nothing about the weaker ones, whose readers have to see less.
+#[test]
+fn a_circle_is_one_of_its_level() {
+    let (history, causal) =
+        circle_of("w(1,1,0,0) r(1,1,1,1) w(2,1,1,1) r(2,1,2,2) r(1,0,2,3)", WeakLevel::Causal);
+    assert!(!is_shown(&history, WeakLevel::ReadAtomic, &causal));
+    let (history, atomic) = circle_of("w(1,1,0,0) w(2,1,0,0) r(2,0,1,1) r(1,1,1,1)", WeakLevel::ReadAtomic);
+    assert!(is_shown(&history, WeakLevel::Causal, &atomic));
+    assert!(!is_shown(&history, WeakLevel::ReadCommitted, &atomic));
+}
+
+/// A write that nobody knows the outcome of may take effect after what its process did later.
+#[test]
+fn what_is_undecided_is_in_no_session() {
+    let text = "{:process 0 :type :invoke :f :txn :value [[:w :x 1]]}
+        {:process 0 :type :info :f :txn :value [[:w :x 1]]}
+        {:process 0 :type :invoke :f :txn :value [[:r :x nil]]}
+        {:process 0 :type :ok :f :txn :value [[:r :x nil]]}
+        {:process 0 :type :invoke :f :txn :value [[:r :x nil]]}
+        {:process 0 :type :ok :f :txn :value [[:r :x 1]]}";
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+    assert_eq!(judged(&history, WeakLevel::Causal).verdict, Verdict::Valid);
+    let over = Reason::Overwritten { key: ":x".to_owned(), reader: 1, path: vec![0, 1] };
+    let links = vec![
+        Link { from: Some(0), to: None, reason: over },
+        Link { from: None, to: Some(0), reason: Reason::Session },
+    ];
+    assert!(!is_shown(&history, WeakLevel::Causal, &Circle { links, text: Vec::new() }));
 }
 
 #[test]

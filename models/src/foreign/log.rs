@@ -58,7 +58,8 @@ fn operation(text: &[u8], store: &mut Store) -> Result<Option<Op>, String> {
     let (process, f) = (name(process, store)?, name(f, store)?);
     let value = store.mark() as u32;
     let mut rest = if rest.trim_ascii().is_empty() { b"nil" } else { rest };
-    let mut reader = Reader::new(Source::new(&mut rest), Notation::Edn);
+    let length = rest.len();
+    let mut reader = Reader::new(Source::with_buffer(&mut rest, length), Notation::Edn);
     match reader.value(store) {
         Ok(()) => Ok(Some(Op { index: 0, time: None, process, f, value, line: 0, kind })),
         Err(ReadError::Malformed { message, .. }) => Err(message),

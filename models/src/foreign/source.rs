@@ -28,7 +28,12 @@ pub(super) struct Source<'a> {
 
 impl<'a> Source<'a> {
     pub(super) fn new(input: &'a mut dyn Read) -> Self {
-        let buffer = vec![0; BUFFER_BYTES];
+        Source::with_buffer(input, BUFFER_BYTES)
+    }
+
+    /// For an input that is known to be short.
+    pub(super) fn with_buffer(input: &'a mut dyn Read, bytes: usize) -> Self {
+        let buffer = vec![0; bytes.clamp(1, BUFFER_BYTES)];
         Source { input, buffer, at: 0, end: 0, before: 0, line: 1, line_start: 0, failure: None }
     }
 

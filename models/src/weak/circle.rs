@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use super::local::Edge;
 use super::{Model, WeakLevel};
-use crate::foreign::OpHistory;
+use crate::foreign::{OpHistory, Outcome};
 use crate::hash::HashMap;
 use crate::isolation::Sources;
 
@@ -302,8 +302,12 @@ pub fn verify_circle(history: &OpHistory, level: WeakLevel, circle: &Circle) -> 
         sources.reads().map(|(key, source, reader)| (key, source.unwrap_or(count), reader)).collect();
     let writes: Vec<(u32, u32)> = sources.writes().collect();
     let is_before = |one: u32, other: u32| {
-        let is_session =
-            one == count || other != count && sources.process(one) == sources.process(other) && one < other;
+        // What is undecided may take effect behind what its process does later.
+        let is_session = one == count && other != count
+            || [one, other].iter().all(|txn| *txn != count)
+                && sources.process(one) == sources.process(other)
+                && sources.outcome(one) == Outcome::Ok
+                && one < other;
         is_session || reads.iter().any(|(_, source, reader)| (*source, *reader) == (one, other))
     };
     let links = &circle.links;
