@@ -31,6 +31,9 @@ pub struct ExploreResult {
     pub equivalent: u64,
     /// How many runs could not be judged.
     pub inconclusive: u64,
+    /// Why they could not, and how many for each reason.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inconclusive_because: BTreeMap<String, u64>,
     /// What the walks by priorities were, and what they are good for.
     pub priorities: Option<PriorityWalks>,
     /// How long the search took, shrinking included.
@@ -161,6 +164,9 @@ fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {
     }
     if result.inconclusive > 0 {
         writeln!(out, "  could not be judged: {}", result.inconclusive)?;
+        for (reason, count) in &result.inconclusive_because {
+            writeln!(out, "    {count}: {reason}")?;
+        }
     }
     let counters: Vec<String> =
         result.coverage.iter().map(|(name, count)| format!("{} {count}", name.replace('_', " "))).collect();

@@ -50,8 +50,8 @@ impl Explorer<'_> {
         operations: &[Vec<Operation>],
         explored: &Explored,
     ) -> Result<(), HarnessError> {
-        if explored.record.doubt != Doubt::None {
-            self.exploration.inconclusive += 1;
+        if let Some(reason) = explored.record.doubt.reason() {
+            *self.exploration.inconclusive.entry(reason.to_owned()).or_default() += 1;
         }
         let with_faults = explored.taken.iter().any(|taken| taken.turn.is_mishap());
         for verdict in self.violated(&explored.record, with_faults)? {

@@ -81,8 +81,8 @@ pub struct Exploration {
     pub found: Vec<Found>,
     /// Where a single fault violated a property on the schedule without preemption: the step and the property.
     pub fault_points: Vec<(String, Property)>,
-    /// How many runs could not be judged.
-    pub inconclusive: u64,
+    /// Why runs could not be judged, and how many for each reason.
+    pub inconclusive: BTreeMap<String, u64>,
     /// What each schedule of earlier searches violates now.
     pub kept: Vec<Vec<Property>>,
     /// What walks by priorities were, where there were any.
