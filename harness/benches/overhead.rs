@@ -84,7 +84,7 @@ impl Design for Work {
             ctx.broker.produce(TOPIC, key, op_id).await?;
         }
         let value = Scalar::Int(operation.value);
-        Ok(Done::write(WriteItem { key: key.clone(), value, ..WriteItem::default() }))
+        Ok(Done::write(WriteItem { key: key.clone().into(), value, ..WriteItem::default() }))
     }
 }
 

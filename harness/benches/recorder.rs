@@ -14,14 +14,14 @@ fn body(number: u64) -> EventBody {
     let op_id = format!("c3-{number}");
     if number.is_multiple_of(6) {
         let item = WriteItem {
-            key: "k7".to_owned(),
+            key: "k7".into(),
             value: Scalar::Int(number as i64),
             ver: Some(number),
             ..WriteItem::default()
         };
-        return EventBody::Write(Write { op_id, item });
+        return EventBody::Write(Write { op_id: op_id.into(), item });
     }
-    EventBody::Step(Step {
+    EventBody::Step(Box::new(Step {
         actor: "client-3".to_owned(),
         n: number,
         system: "db".to_owned(),
@@ -29,9 +29,9 @@ fn body(number: u64) -> EventBody {
             .to_owned(),
         outcome: "ok".to_owned(),
         since: Some(number),
-        op_id: Some(op_id),
+        op_id: Some(op_id.into()),
         saw: Some("1 row: (42)".to_owned()),
-    })
+    }))
 }
 
 /// From the first event until all are written, with so many threads that record.

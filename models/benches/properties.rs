@@ -29,57 +29,62 @@ fn correct_outbox() -> History {
         let ver = vers[key_number as usize];
         let (op_id, value, time) = (format!("op-{round}"), Scalar::Int(round as i64), round * 100);
         let client = Process::Client(round % CLIENTS);
-        let asked = WriteItem { key: key.clone(), value: value.clone(), ..WriteItem::default() };
+        let asked = WriteItem { key: key.as_str().into(), value: value.clone(), ..WriteItem::default() };
         let done = WriteItem { ver: Some(ver), ..asked.clone() };
         push(
             time,
             client.clone(),
             Kind::Invoke,
-            EventBody::Write(Write { op_id: op_id.clone(), item: asked }),
+            EventBody::Write(Write { op_id: op_id.as_str().into(), item: asked }),
         );
         push(
             time + 40,
             client.clone(),
             Kind::Ok,
-            EventBody::Write(Write { op_id: op_id.clone(), item: done }),
+            EventBody::Write(Write { op_id: op_id.as_str().into(), item: done }),
         );
         let deliver = Deliver {
-            topic: "events".to_owned(),
+            topic: "events".into(),
             partition: 0,
             offset: round as i64,
-            key: key.clone(),
+            key: key.as_str().into(),
             ver,
             value: value.clone(),
-            op_id: op_id.clone(),
+            op_id: op_id.as_str().into(),
             event_id: None,
         };
-        let consumer = Process::Actor("consumer".to_owned());
+        let consumer = Process::Actor("consumer".into());
         push(time + 50, consumer.clone(), Kind::Ok, EventBody::Deliver(deliver));
         let effect = Effect {
-            store: "projection".to_owned(),
-            key: key.clone(),
+            store: "projection".into(),
+            key: key.as_str().into(),
             ver,
-            op_id: op_id.clone(),
+            op_id: op_id.as_str().into(),
             event_id: None,
         };
         push(time + 60, consumer, Kind::Ok, EventBody::Effect(effect));
-        let asked = ReadItem { key: key.clone(), ..ReadItem::default() };
-        let seen =
-            ReadItem { key: key.clone(), ver: Some(ver), value: value.clone(), source: Some(Source::Db) };
+        let asked = ReadItem { key: key.as_str().into(), ..ReadItem::default() };
+        let seen = ReadItem {
+            key: key.as_str().into(),
+            ver: Some(ver),
+            value: value.clone(),
+            source: Some(Source::Db),
+        };
         push(time + 70, client.clone(), Kind::Invoke, EventBody::Read(Read { item: asked }));
         push(time + 80, client, Kind::Ok, EventBody::Read(Read { item: seen }));
         ledger.push(LedgerRow {
-            key,
+            key: key.into(),
             ver,
-            op_id,
+            op_id: op_id.into(),
             value,
             base_ver: Some(ver - 1),
             delta: None,
             commit: Some(round),
         });
     }
-    let harness = || Process::Actor("harness".to_owned());
-    let row = |(at, ver): (usize, &u64)| SotRow { key: format!("key-{at}"), ver: *ver, value: Scalar::Null };
+    let harness = || Process::Actor("harness".into());
+    let row =
+        |(at, ver): (usize, &u64)| SotRow { key: format!("key-{at}").into(), ver: *ver, value: Scalar::Null };
     let sot = vers.iter().enumerate().map(row).collect();
     push(EVENTS * 100, harness(), Kind::Ok, EventBody::FinalSot(sot));
     push(EVENTS * 100, harness(), Kind::Ok, EventBody::FinalLedger(ledger));

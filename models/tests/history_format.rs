@@ -2,7 +2,7 @@
 
 use crosscheck_models::history::{
     CopyRow, Deliver, Effect, Event, EventBody, Header, History, HistoryError, Kind, LedgerRow, OutboxRow,
-    Outcome, Process, Read, ReadItem, Scalar, SotRow, Source, Step, Txn, Write, WriteItem,
+    Outcome, Process, Read, ReadError, ReadItem, Scalar, SotRow, Source, Step, Text, Txn, Write, WriteItem,
 };
 use proptest::prelude::*;
 
@@ -150,8 +150,12 @@ fn deep_nesting_is_refused_not_followed() {
     assert!(reason.contains("recursion limit"), "{reason}");
 }
 
-fn name() -> impl Strategy<Value = String> {
+fn words() -> impl Strategy<Value = String> {
     prop_oneof!["[a-z]{1,4}[0-9]{0,3}", any::<String>()]
+}
+
+fn name() -> impl Strategy<Value = Text> {
+    words().prop_map_into()
 }
 
 fn scalar() -> impl Strategy<Value = Scalar> {
@@ -159,9 +163,9 @@ fn scalar() -> impl Strategy<Value = Scalar> {
         Just(Scalar::Null),
         any::<i64>().prop_map(Scalar::Int),
         name().prop_map(Scalar::Text),
-        Just(Scalar::Json(r#"{"a":[1,true,null]}"#.to_owned())),
-        Just(Scalar::Json("18446744073709551615".to_owned())),
-        Just(Scalar::Json("0.5".to_owned())),
+        Just(Scalar::Json(r#"{"a":[1,true,null]}"#.into())),
+        Just(Scalar::Json("18446744073709551615".into())),
+        Just(Scalar::Json("0.5".into())),
     ]
 }
 
@@ -191,8 +195,8 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn step()(actor in name(), n in any::<u64>(), system in name(), call in name(), outcome in name(),
-        since in ver(), op_id in proptest::option::of(name()), saw in proptest::option::of(name())) -> Step {
+    fn step()(actor in words(), n in any::<u64>(), system in words(), call in words(), outcome in words(),
+        since in ver(), op_id in proptest::option::of(name()), saw in proptest::option::of(words())) -> Step {
         Step { actor, n, system, call, outcome, since, op_id, saw }
     }
 }
@@ -205,7 +209,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn copy_row()(store in prop_oneof![Just("cache".to_owned()), name()], key in name(), ver in ver(),
+    fn copy_row()(store in prop_oneof![Just(Text::new_static("cache")), name()], key in name(), ver in ver(),
         value in scalar()) -> CopyRow {
         CopyRow { store, key, ver, value }
     }
@@ -232,7 +236,7 @@ fn body() -> impl Strategy<Value = EventBody> {
         txn.prop_map(EventBody::Txn),
         deliver().prop_map(EventBody::Deliver),
         effect.prop_map(EventBody::Effect),
-        step().prop_map(EventBody::Step),
+        step().prop_map(|step| EventBody::Step(Box::new(step))),
         few(sot_row).prop_map(EventBody::FinalSot),
         few(ledger_row()).prop_map(EventBody::FinalLedger),
         few(deliver()).prop_map(EventBody::FinalLog),
@@ -285,4 +289,54 @@ proptest! {
             prop_assert!(error.line >= 1 && error.line <= history.events().len() + 2, "{}", error);
         }
     }
+}
+
+/// Gives few bytes at a time, as a pipe may.
+struct Pipe<'a>(&'a [u8]);
+
+impl std::io::Read for Pipe<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = buffer.len().min(self.0.len()).min(1 + self.0.len() % 7919);
+        let (now, later) = self.0.split_at(count);
+        buffer[..count].copy_from_slice(now);
+        self.0 = later;
+        Ok(count)
+    }
+}
+
+#[test]
+fn a_long_history_is_read_in_blocks_and_its_lines_are_numbered_from_the_start() {
+    let event = |index: usize| {
+        format!(
+            "{{\"index\":{index},\"time\":{index},\"process\":\"ç\",\"type\":\"ok\",\"f\":\"final_sot\",\"value\":[]}}\n"
+        )
+    };
+    let many = 120_000;
+    let mut text = format!("{HEADER}\n");
+    (0..many).for_each(|index| text.push_str(&event(index)));
+    assert!(text.len() > 9 << 20, "it takes several blocks");
+    let (history, notes) = History::read(&mut Pipe(text.as_bytes()), None).expect("it keeps the rules");
+    assert_eq!((history.events().len(), notes.len()), (many, 0));
+    assert_eq!(history.to_text(), text);
+
+    let torn = &text.as_bytes()[..text.len() - 4];
+    let (history, notes) = History::read(&mut Pipe(torn), Some(7)).expect("only the last line is torn");
+    assert_eq!((history.events().len(), notes[0].line), (many - 1, many + 1));
+
+    text.push_str("{}\n");
+    text.push_str(&event(many + 1));
+    let error = History::read(&mut Pipe(text.as_bytes()), None).expect_err("a line is no event");
+    assert!(error.to_string().starts_with(&format!("line {}: missing field", many + 2)), "{error}");
+}
+
+#[test]
+fn what_the_system_says_while_a_history_is_read_is_no_fault_of_the_history() {
+    struct Broken;
+    impl std::io::Read for Broken {
+        fn read(&mut self, _: &mut [u8]) -> std::io::Result<usize> {
+            Err(std::io::Error::other("the disk is gone"))
+        }
+    }
+    let error = History::read(&mut Broken, None).expect_err("nothing can be read");
+    assert!(matches!(error, ReadError::Io(_)) && error.to_string() == "the disk is gone", "{error}");
 }

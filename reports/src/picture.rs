@@ -358,7 +358,7 @@ fn missing(run: &SavedRun, witness: &Witness) -> Option<Mark> {
     if witness.property != Property::NoLoss {
         return None;
     }
-    let lost = |event: &Deliver| witness.op_ids.contains(&event.op_id);
+    let lost = |event: &Deliver| witness.op_ids.iter().any(|id| *id == event.op_id);
     let in_log = run.history.events().iter().any(|event| match &event.body {
         EventBody::FinalLog(rows) => rows.iter().any(lost),
         _ => false,

@@ -159,14 +159,16 @@ fn many_operations(count: u64) -> SavedRun {
         let body = |ver| {
             if number % 2 == 0 {
                 let item = WriteItem {
-                    key: key.clone(),
+                    key: key.as_str().into(),
                     value: Scalar::Int(number as i64),
                     ver,
                     ..WriteItem::default()
                 };
-                EventBody::Write(Write { op_id: format!("c{}-{number}", number % 10), item })
+                EventBody::Write(Write { op_id: format!("c{}-{number}", number % 10).into(), item })
             } else {
-                EventBody::Read(Read { item: ReadItem { key: key.clone(), ver, ..ReadItem::default() } })
+                EventBody::Read(Read {
+                    item: ReadItem { key: key.as_str().into(), ver, ..ReadItem::default() },
+                })
             }
         };
         events.push(fixture::event(2 * number, start, process.clone(), Kind::Invoke, body(None)));

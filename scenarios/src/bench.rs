@@ -301,7 +301,7 @@ mod tests {
             let index = record.events.len() as u64;
             record.events.push(Event { index, time, process, kind, body, error: None });
         };
-        let write = Write { op_id: op_id.to_owned(), item: WriteItem::default() };
+        let write = Write { op_id: op_id.into(), item: WriteItem::default() };
         observe(Process::Client(0), committed_ns - MS, Kind::Invoke, EventBody::Write(write));
         for (call, outcome, time) in [
             ("BEGIN", "ok", committed_ns - MS),
@@ -309,12 +309,12 @@ mod tests {
             ("COMMIT", "ok", committed_ns),
         ] {
             let (call, outcome) = (call.to_owned(), outcome.to_owned());
-            let step = Step { call, outcome, op_id: Some(op_id.to_owned()), ..Step::default() };
-            observe(Process::Actor("client-0".to_owned()), time, Kind::Ok, EventBody::Step(step));
+            let step = Step { call, outcome, op_id: Some(op_id.into()), ..Step::default() };
+            observe(Process::Actor("client-0".into()), time, Kind::Ok, EventBody::Step(Box::new(step)));
         }
         for time in visible_ns {
-            let deliver = Deliver { op_id: op_id.to_owned(), ..Deliver::default() };
-            observe(Process::Actor("consumer".to_owned()), *time, Kind::Ok, EventBody::Deliver(deliver));
+            let deliver = Deliver { op_id: op_id.into(), ..Deliver::default() };
+            observe(Process::Actor("consumer".into()), *time, Kind::Ok, EventBody::Deliver(deliver));
         }
     }
 

@@ -7,7 +7,7 @@ use std::fs;
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
-use crosscheck_models::history::{History, Note};
+use crosscheck_models::history::{History, HistoryError, Note, ReadError};
 use crosscheck_reports::run::{FaultWindow, RunInfo, SavedRun};
 use crosscheck_reports::{html, json, junit, markdown};
 use jiff::Timestamp;
@@ -175,11 +175,13 @@ pub fn load(dir: &Path) -> Result<SavedRun, RunDirError> {
 /// # Errors
 /// If it cannot be read or is malformed.
 pub fn load_history(path: &Path) -> Result<(History, Vec<Note>), RunDirError> {
-    let bytes = fs::read(path).map_err(failed("read", path))?;
-    History::parse_bytes(&bytes).map_err(|error| RunDirError::Malformed {
-        path: path.to_owned(),
-        line: error.line,
-        reason: error.message,
+    let mut file = fs::File::open(path).map_err(failed("read", path))?;
+    let length = file.metadata().ok().map(|data| data.len());
+    History::read(&mut file, length).map_err(|error| match error {
+        ReadError::Io(source) => failed("read", path)(source),
+        ReadError::Malformed(HistoryError { line, message }) => {
+            RunDirError::Malformed { path: path.to_owned(), line, reason: message }
+        }
     })
 }
 

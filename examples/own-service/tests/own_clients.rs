@@ -90,7 +90,7 @@ impl Design for Accounts {
         let done = deposit(&url, account, request, operation.value).await;
         let ver = done.map_err(|error| Failure::Unknown(error.to_string()))?;
         Ok(Done::write(WriteItem {
-            key: operation.key.clone(),
+            key: operation.key.as_str().into(),
             value: Scalar::Null,
             delta: Some(operation.value),
             ver: u64::try_from(ver).ok(),

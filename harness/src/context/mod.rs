@@ -119,7 +119,8 @@ impl Ctx {
     /// Notes that an event was received, now.
     pub fn deliver(&mut self, message: &Message, event: Deliver) {
         let topic = message.topic.strip_prefix(&self.prefix).unwrap_or(&message.topic).to_owned();
-        let deliver = Deliver { topic, partition: message.partition, offset: message.offset, ..event };
+        let deliver =
+            Deliver { topic: topic.into(), partition: message.partition, offset: message.offset, ..event };
         self.stepper.observe(EventBody::Deliver(deliver));
     }
 

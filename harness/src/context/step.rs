@@ -33,7 +33,7 @@ pub(crate) struct Answer<T> {
 
 impl Stepper {
     pub(crate) fn new(gate: Arc<Gate>, recorder: Recorder, actor: Arc<str>) -> Self {
-        let process = Process::Actor(actor.to_string());
+        let process = Process::Actor((&*actor).into());
         Stepper { gate, recorder, actor, process, count: AtomicU64::new(0), op_id: Mutex::new(None) }
     }
 
@@ -138,10 +138,10 @@ impl Stepper {
             call: info.call.to_string(),
             outcome: shortened(outcome),
             since,
-            op_id,
+            op_id: op_id.map(Into::into),
             saw,
         };
-        self.recorder.record(&self.process, Kind::Ok, EventBody::Step(step), None);
+        self.recorder.record(&self.process, Kind::Ok, EventBody::Step(Box::new(step)), None);
     }
 }
 

@@ -84,17 +84,17 @@ pub(crate) async fn work(run: Arc<Run>, slot: usize, slots: usize, mut source: i
 
 fn asked(operation: &Operation) -> EventBody {
     match operation.f {
-        OperationKind::Read => {
-            EventBody::Read(Read { item: ReadItem { key: operation.key.clone(), ..ReadItem::default() } })
-        }
+        OperationKind::Read => EventBody::Read(Read {
+            item: ReadItem { key: operation.key.as_str().into(), ..ReadItem::default() },
+        }),
         OperationKind::Write | OperationKind::Add => {
-            EventBody::Write(Write { op_id: operation.op_id.clone(), item: asked_write(operation) })
+            EventBody::Write(Write { op_id: operation.op_id.as_str().into(), item: asked_write(operation) })
         }
     }
 }
 
 fn asked_write(operation: &Operation) -> WriteItem {
-    let mut item = WriteItem { key: operation.key.clone(), ..WriteItem::default() };
+    let mut item = WriteItem { key: operation.key.as_str().into(), ..WriteItem::default() };
     match operation.f {
         OperationKind::Add => item.delta = Some(operation.value),
         OperationKind::Write | OperationKind::Read => {
@@ -122,8 +122,12 @@ fn answered(operation: &Operation, mut done: Done) -> EventBody {
     match (done.reads.len(), done.writes.len()) {
         (1, 0) if operation.f == OperationKind::Read => EventBody::Read(Read { item: done.reads.remove(0) }),
         (0, 1) if operation.f != OperationKind::Read => {
-            EventBody::Write(Write { op_id: operation.op_id.clone(), item: done.writes.remove(0) })
+            EventBody::Write(Write { op_id: operation.op_id.as_str().into(), item: done.writes.remove(0) })
         }
-        _ => EventBody::Txn(Txn { op_id: operation.op_id.clone(), reads: done.reads, writes: done.writes }),
+        _ => EventBody::Txn(Txn {
+            op_id: operation.op_id.as_str().into(),
+            reads: done.reads,
+            writes: done.writes,
+        }),
     }
 }

@@ -40,14 +40,14 @@ pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<Str
 
 /// Reads everything once all is quiet, and records it.
 pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) -> Result<(), HarnessError> {
-    let me = Process::Actor("harness".to_owned());
+    let me = Process::Actor("harness".into());
     let mut keys = Vec::new();
     let mut copies = Vec::new();
     if let Some(database) = &run.arena.direct.database {
         let mut db = database.connect().await?;
         if let Some(sql) = &layout.source_of_truth {
             let rows = each(&mut *db, sql, sot_row).await?;
-            keys = rows.iter().map(|row| row.key.clone()).collect();
+            keys = rows.iter().map(|row| row.key.to_string()).collect();
             run.recorder.observe(&me, EventBody::FinalSot(rows));
         }
         if let Some(sql) = &layout.ledger {
@@ -59,7 +59,7 @@ pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) ->
                     (DatabaseKind::Cockroach, _) => commits_by_timestamp(&mut *db, table).await?,
                 };
                 for row in &mut rows {
-                    row.commit = commits.get(&(row.key.clone(), row.ver)).copied();
+                    row.commit = commits.get(&(row.key.to_string(), row.ver)).copied();
                 }
             }
             if layout.projections.is_empty() && run.arena.direct.cache.is_none() {
@@ -74,7 +74,7 @@ pub(crate) async fn read(run: &Arc<Run>, layout: &Layout, slot: Option<&str>) ->
         for (name, sql) in &layout.projections {
             for row in each(&mut *db, sql, sot_row).await? {
                 copies.push(CopyRow {
-                    store: name.clone(),
+                    store: name.as_str().into(),
                     key: row.key,
                     ver: Some(row.ver),
                     value: row.value,
@@ -105,7 +105,7 @@ fn folded(rows: &[LedgerRow]) -> Vec<CopyRow> {
         }
     }
     let copy = |row: &&LedgerRow| CopyRow {
-        store: "ledger".to_owned(),
+        store: "ledger".into(),
         key: row.key.clone(),
         ver: Some(row.ver),
         value: row.value.clone(),
@@ -125,22 +125,22 @@ async fn each<T>(
 fn scalar(row: &Row, column: &str) -> Result<Scalar, crate::port::PortError> {
     Ok(match row.get(column)? {
         SqlValue::Null => Scalar::Null,
-        SqlValue::Bool(value) => Scalar::Json(value.to_string()),
+        SqlValue::Bool(value) => Scalar::Json(value.to_string().into()),
         SqlValue::Int(value) => Scalar::Int(*value),
-        SqlValue::Text(value) => Scalar::Text(value.clone()),
-        SqlValue::Bytes(value) => Scalar::Text(String::from_utf8_lossy(value).into_owned()),
+        SqlValue::Text(value) => Scalar::Text(value.as_str().into()),
+        SqlValue::Bytes(value) => Scalar::Text(String::from_utf8_lossy(value).into_owned().into()),
     })
 }
 
 fn sot_row(row: &Row) -> Result<SotRow, crate::port::PortError> {
-    Ok(SotRow { key: row.text("key")?.to_owned(), ver: row.version("ver")?, value: scalar(row, "value")? })
+    Ok(SotRow { key: row.text("key")?.into(), ver: row.version("ver")?, value: scalar(row, "value")? })
 }
 
 fn ledger_row(row: &Row) -> Result<LedgerRow, crate::port::PortError> {
     Ok(LedgerRow {
-        key: row.text("key")?.to_owned(),
+        key: row.text("key")?.into(),
         ver: row.version("ver")?,
-        op_id: row.text("op_id")?.to_owned(),
+        op_id: row.text("op_id")?.into(),
         value: scalar(row, "value")?,
         base_ver: row.opt_int("base_ver")?.and_then(|ver| u64::try_from(ver).ok()),
         delta: row.opt_int("delta")?,
@@ -151,14 +151,15 @@ fn ledger_row(row: &Row) -> Result<LedgerRow, crate::port::PortError> {
 fn outbox_row(row: &Row) -> Result<OutboxRow, crate::port::PortError> {
     let state = match scalar(row, "state")? {
         Scalar::Null => None,
-        Scalar::Text(state) | Scalar::Json(state) => Some(state),
-        Scalar::Int(state) => Some(state.to_string()),
+        Scalar::Text(state) => Some(state),
+        Scalar::Json(state) => Some(state.into()),
+        Scalar::Int(state) => Some(state.to_string().into()),
     };
     Ok(OutboxRow {
         id: row.int("id")?,
-        key: row.text("key")?.to_owned(),
+        key: row.text("key")?.into(),
         ver: row.version("ver")?,
-        op_id: row.text("op_id")?.to_owned(),
+        op_id: row.text("op_id")?.into(),
         state,
     })
 }
@@ -236,7 +237,7 @@ async fn log_rows(
                     let payload = message.payload.as_deref().unwrap_or("");
                     if let Some(event) = decode(&message.key, payload) {
                         let (partition, offset) = (message.partition, message.offset);
-                        rows.push(LogRow { topic: topic.clone(), partition, offset, ..event });
+                        rows.push(LogRow { topic: topic.as_str().into(), partition, offset, ..event });
                     }
                 }
             }

@@ -64,7 +64,7 @@ impl Design for Counter {
                 .query_one("SELECT ver, value FROM stock WHERE key = $1", &[(&operation.key).into()])
                 .await?;
             return Ok(Done::read(ReadItem {
-                key: operation.key.clone(),
+                key: operation.key.clone().into(),
                 ver: Some(row.version("ver")?),
                 value: Scalar::Int(row.int("value")?),
                 source: Some(Source::Db),
@@ -100,7 +100,7 @@ async fn write(ctx: &mut Ctx, operation: &Operation) -> Result<Done, PortError> 
         .await?;
     ctx.db.execute("COMMIT", &[]).await?;
     Ok(Done::write(WriteItem {
-        key: operation.key.clone(),
+        key: operation.key.clone().into(),
         value: Scalar::Int(operation.value),
         ver: Some(ver),
         ..WriteItem::default()

@@ -3,6 +3,11 @@
 //! Each runs in O(n log n) or better over one shared index. None accuses on data that is undecided: an
 //! info operation counts as committed only if the final ledger says so.
 
+use std::num::NonZero;
+use std::panic::resume_unwind;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{self, ScopedJoinHandle};
+
 use crate::history::History;
 use crate::property::Property;
 use crate::story;
@@ -30,6 +35,9 @@ mod no_loss;
 mod no_lost_update;
 mod per_key_order;
 mod read_your_writes;
+
+/// Below this one core judges all.
+const SHORT_EVENTS: usize = 100_000;
 
 /// What the checkers need to know beside the history.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,18 +96,42 @@ pub fn check(history: &History, property: Property, options: &Options) -> Proper
 
 /// Judges several properties over one index of the history, each as [`check_verified`] does.
 pub fn check_all(history: &History, properties: &[Property], options: &Options) -> Vec<PropertyVerdict> {
-    let index = Index::of(history);
-    properties.iter().map(|property| verified(judge(&index, *property, options), history, options)).collect()
+    judge_all(&Index::of(history), properties, options)
 }
 
 /// Judges every property that this history says anything about, each as [`check_verified`] does.
 pub fn check_applicable(history: &History, options: &Options) -> Vec<PropertyVerdict> {
     let index = Index::of(history);
-    Property::ALL
-        .into_iter()
-        .filter(|property| applies(&index, *property, options))
-        .map(|property| verified(judge(&index, property, options), history, options))
-        .collect()
+    let applicable: Vec<Property> =
+        Property::ALL.into_iter().filter(|property| applies(&index, *property, options)).collect();
+    judge_all(&index, &applicable, options)
+}
+
+/// Judges on all cores where there is enough to judge: starting a thread costs more than a short history does.
+fn judge_all(index: &Index<'_>, properties: &[Property], options: &Options) -> Vec<PropertyVerdict> {
+    let one = |property: Property| verified(judge(index, property, options), index.history, options);
+    let cores = thread::available_parallelism().map_or(1, NonZero::get);
+    if cores == 1 || index.history.events().len() < SHORT_EVENTS {
+        return properties.iter().map(|property| one(*property)).collect();
+    }
+    let next = AtomicUsize::new(0);
+    let work = || {
+        let mut judged = Vec::new();
+        while let at = next.fetch_add(1, Ordering::Relaxed)
+            && let Some(property) = properties.get(at)
+        {
+            judged.push((at, one(*property)));
+        }
+        judged
+    };
+    let mut judged: Vec<(usize, PropertyVerdict)> = thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores.min(properties.len())).map(|_| scope.spawn(work)).collect();
+        let join =
+            |worker: ScopedJoinHandle<'_, _>| worker.join().unwrap_or_else(|panic| resume_unwind(panic));
+        workers.into_iter().flat_map(join).collect()
+    });
+    judged.sort_unstable_by_key(|(at, _)| *at);
+    judged.into_iter().map(|(_, verdict)| verdict).collect()
 }
 
 /// Judges one property, and takes a violation back if code that shares nothing with the checker does not

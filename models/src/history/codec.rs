@@ -5,7 +5,7 @@ use std::fmt;
 use serde::de::{self, Deserialize, DeserializeSeed, Deserializer, MapAccess, Visitor};
 use serde::ser::{Serialize, SerializeStruct, Serializer};
 
-use super::{Event, EventBody, Header, Kind, Process};
+use super::{Event, EventBody, Header, Kind, Process, Text};
 
 impl EventBody {
     /// The `f` of the event, as on disk.
@@ -197,7 +197,7 @@ struct Line {
     body: Option<EventBody>,
     /// A value that came before its `f`.
     raw: Option<serde_json::Value>,
-    error: Option<Option<String>>,
+    error: Option<Option<Text>>,
 }
 
 impl Line {
@@ -242,6 +242,6 @@ impl Visitor<'_> for ProcessVisitor {
     }
 
     fn visit_str<E: de::Error>(self, name: &str) -> Result<Process, E> {
-        Ok(Process::Actor(name.to_owned()))
+        Ok(Process::Actor(name.into()))
     }
 }

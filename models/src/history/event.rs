@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::Scalar;
+use super::{Scalar, Text};
 
 /// The first line of a history.
 ///
@@ -41,7 +41,7 @@ pub struct Event {
     /// What: `f` and `value`.
     pub body: EventBody,
     /// Why it failed, or why its outcome is unknown.
-    pub error: Option<String>,
+    pub error: Option<Text>,
 }
 
 /// Who an event belongs to.
@@ -51,7 +51,7 @@ pub enum Process {
     /// A client process. It does one operation at a time, and is retired after an info.
     Client(u64),
     /// A relay, a consumer, the harness itself.
-    Actor(String),
+    Actor(Text),
 }
 
 impl fmt::Display for Process {
@@ -92,7 +92,7 @@ pub enum EventBody {
     /// A consumer's effect: it applied an event to what it keeps.
     Effect(Effect),
     /// What the gate saw: one call of one actor to one system.
-    Step(Step),
+    Step(Box<Step>),
     /// The source of truth at the end, all of it.
     FinalSot(Vec<SotRow>),
     /// The ledger at the end: every committed write, with its version.
@@ -110,7 +110,7 @@ pub enum EventBody {
 #[serde(from = "FlatWrite")]
 pub struct Write {
     /// The unique id of the operation.
-    pub op_id: String,
+    pub op_id: Text,
     /// What is written, and what came of it.
     #[serde(flatten)]
     pub item: WriteItem,
@@ -121,7 +121,7 @@ pub struct Write {
 #[serde(deny_unknown_fields)]
 pub struct WriteItem {
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The new value (unique in the run for absolute writes).
     #[serde(default, skip_serializing_if = "is_null")]
     pub value: Scalar,
@@ -149,7 +149,7 @@ pub struct Read {
 #[serde(deny_unknown_fields)]
 pub struct ReadItem {
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version that came back; absent (with a null value) where there was none.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ver: Option<u64>,
@@ -176,7 +176,7 @@ pub enum Source {
 #[serde(deny_unknown_fields)]
 pub struct Txn {
     /// The unique id of the operation.
-    pub op_id: String,
+    pub op_id: Text,
     /// The keys read.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reads: Vec<ReadItem>,
@@ -190,23 +190,23 @@ pub struct Txn {
 #[serde(deny_unknown_fields)]
 pub struct Deliver {
     /// The topic.
-    pub topic: String,
+    pub topic: Text,
     /// The partition.
     pub partition: i32,
     /// The offset in the partition.
     pub offset: i64,
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version that the event announces.
     pub ver: u64,
     /// The payload.
     #[serde(default)]
     pub value: Scalar,
     /// The operation that made this version.
-    pub op_id: String,
+    pub op_id: Text,
     /// The identity of the event; where absent, it is `op_id` and `key` together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_id: Option<String>,
+    pub event_id: Option<Text>,
 }
 
 /// A consumer applied an event to what it keeps downstream (a projection, an e-mail, ..).
@@ -214,16 +214,16 @@ pub struct Deliver {
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// Which downstream copy or effect; its lane of monotonic reads.
-    pub store: String,
+    pub store: Text,
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version that was applied.
     pub ver: u64,
     /// The operation that made this version.
-    pub op_id: String,
+    pub op_id: Text,
     /// The identity of the event; where absent, it is `op_id` and `key` together.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub event_id: Option<String>,
+    pub event_id: Option<Text>,
 }
 
 /// One call of one actor to one system, or one named point between two calls.
@@ -245,7 +245,7 @@ pub struct Step {
     pub since: Option<u64>,
     /// The operation on whose behalf it was made.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub op_id: Option<String>,
+    pub op_id: Option<Text>,
     /// The result in a few words: `2 rows: (1, k1, 3) (2, k2, 1)`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saw: Option<String>,
@@ -256,7 +256,7 @@ pub struct Step {
 #[serde(deny_unknown_fields)]
 pub struct SotRow {
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// Its current version.
     pub ver: u64,
     /// Its current value.
@@ -269,11 +269,11 @@ pub struct SotRow {
 #[serde(deny_unknown_fields)]
 pub struct LedgerRow {
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version that the write made.
     pub ver: u64,
     /// The operation.
-    pub op_id: String,
+    pub op_id: Text,
     /// What was written.
     #[serde(default)]
     pub value: Scalar,
@@ -297,9 +297,9 @@ pub type LogRow = Deliver;
 pub struct CopyRow {
     /// Which copy: `cache`, or a projection's name.
     #[serde(default = "cache", skip_serializing_if = "is_cache")]
-    pub store: String,
+    pub store: Text,
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version that the copy holds; absent for an entry that says "nothing here" (a tombstone).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ver: Option<u64>,
@@ -315,22 +315,22 @@ pub struct OutboxRow {
     /// Its id: the order in which ids were taken, which is not the order of commits.
     pub id: i64,
     /// The key.
-    pub key: String,
+    pub key: Text,
     /// The version.
     pub ver: u64,
     /// The operation.
-    pub op_id: String,
+    pub op_id: Text,
     /// What the relay noted on it: `new`, `published`, ..
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub state: Option<String>,
+    pub state: Option<Text>,
 }
 
 /// `Write` as it lies on disk. Derived flattening would buffer every field, at several times the cost.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FlatWrite {
-    op_id: String,
-    key: String,
+    op_id: Text,
+    key: Text,
     #[serde(default)]
     value: Scalar,
     #[serde(default)]
@@ -352,8 +352,8 @@ fn is_null(value: &Scalar) -> bool {
     *value == Scalar::Null
 }
 
-fn cache() -> String {
-    "cache".to_owned()
+fn cache() -> Text {
+    Text::new_static("cache")
 }
 
 fn is_cache(store: &str) -> bool {

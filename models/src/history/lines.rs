@@ -1,21 +1,13 @@
-//! The lines of a history: its header, and its events, read by several threads where there are many.
-
-use std::num::NonZero;
-use std::panic::resume_unwind;
-use std::thread;
+//! The lines of a history: its header, and its events.
 
 use super::recorded::{FORMAT_VERSION, HistoryError, Note};
 use super::{Event, Header};
 
-/// Below this a text is read by one thread: starting others costs more than they save.
-const CHUNK_BYTES_MIN: usize = 1 << 20;
-
-/// Reads the header, and gives the rest of the text.
-pub(super) fn header(text: &str) -> Result<(Header, &str), HistoryError> {
-    if text.is_empty() {
+/// Reads the line of the header.
+pub(super) fn header(line: &str) -> Result<Header, HistoryError> {
+    if line.is_empty() {
         return refuse(1, "the history is empty: its first line must be a header like {\"crosscheck\":1}");
     }
-    let (line, rest) = text.split_once('\n').unwrap_or((text, ""));
     let header: Header = match serde_json::from_str(line) {
         Ok(header) => header,
         Err(error) => {
@@ -24,7 +16,7 @@ pub(super) fn header(text: &str) -> Result<(Header, &str), HistoryError> {
         }
     };
     check_version(&header)?;
-    Ok((header, rest))
+    Ok(header)
 }
 
 /// Refuses the formats that this crate does not know.
@@ -39,37 +31,6 @@ pub(super) fn check_version(header: &Header) -> Result<(), HistoryError> {
     }
 }
 
-/// Reads the lines after the header. A torn last line is dropped with a note.
-pub(super) fn events(text: &str) -> Result<(Vec<Event>, Vec<Note>), HistoryError> {
-    let threads = thread::available_parallelism().map_or(1, NonZero::get);
-    let chunks = chunks(text, threads.min(text.len() / CHUNK_BYTES_MIN).max(1));
-    let mut parts: Vec<Chunk> = match chunks[..] {
-        [whole] => vec![read_chunk(whole)],
-        _ => thread::scope(|scope| {
-            let started: Vec<_> = chunks.iter().map(|chunk| scope.spawn(|| read_chunk(chunk))).collect();
-            let joined =
-                started.into_iter().map(|part| part.join().unwrap_or_else(|panic| resume_unwind(panic)));
-            joined.collect()
-        }),
-    };
-    let (mut events, mut notes) = (Vec::new(), Vec::new());
-    for part in &mut parts {
-        // Every line before this part was an event, or it would have been refused.
-        let line = events.len() + part.events.len() + 2;
-        if events.is_empty() {
-            events = std::mem::take(&mut part.events)
-        } else {
-            events.append(&mut part.events)
-        }
-        match part.end.take() {
-            End::Whole => {}
-            End::Torn => notes.push(torn(line)),
-            End::Refused(message) => return refuse(line, &message),
-        }
-    }
-    Ok((events, notes))
-}
-
 /// The note on a dropped line.
 pub(super) fn torn(line: usize) -> Note {
     Note { line, message: "the last line is torn off and was dropped".to_owned() }
@@ -80,46 +41,19 @@ pub(super) fn refuse<T>(line: usize, message: &str) -> Result<T, HistoryError> {
     Err(HistoryError { line, message: message.to_owned() })
 }
 
-/// The events of a part of the text, up to the first line that is none.
-struct Chunk {
-    events: Vec<Event>,
-    end: End,
-}
-
 /// Why a part ends.
-#[derive(Default)]
-enum End {
-    #[default]
+pub(super) enum End {
     Whole,
     Torn,
     Refused(String),
 }
 
-impl End {
-    fn take(&mut self) -> End {
-        std::mem::take(self)
-    }
-}
-
-/// Cuts a text into about so many parts, each of whole lines.
-fn chunks(text: &str, count: usize) -> Vec<&str> {
-    let mut chunks = Vec::with_capacity(count);
-    let mut rest = text;
-    for left in (2..=count).rev() {
-        let at = rest.len() / left;
-        let Some(end) = rest.as_bytes()[at..].iter().position(|byte| *byte == b'\n') else {
-            break;
-        };
-        let (chunk, later) = rest.split_at(at + end + 1);
-        chunks.push(chunk);
-        rest = later;
-    }
-    chunks.push(rest);
-    chunks
-}
-
-fn read_chunk(text: &str) -> Chunk {
-    let mut chunk = Chunk { events: Vec::with_capacity(text.len() / 150), end: End::Whole };
+/// Reads lines of events, up to the first line that is none. Only the last part of a text may end in a piece of one.
+pub(super) fn events(bytes: &[u8], events: &mut Vec<Event>) -> End {
+    let (text, end) = match std::str::from_utf8(bytes) {
+        Ok(text) => (text, End::Whole),
+        Err(error) => valid_lines(bytes, error.valid_up_to()),
+    };
     let mut rest = text;
     while !rest.is_empty() {
         let (line, later, is_whole) = match rest.split_once('\n') {
@@ -128,14 +62,19 @@ fn read_chunk(text: &str) -> Chunk {
         };
         rest = later;
         match serde_json::from_str::<Event>(line) {
-            Ok(event) => chunk.events.push(event),
-            Err(error) => {
-                chunk.end = end_at(line, is_whole, &error);
-                break;
-            }
+            Ok(event) => events.push(event),
+            Err(error) => return end_at(line, is_whole, &error),
         }
     }
-    chunk
+    end
+}
+
+/// The lines before the one that is not UTF-8. A piece of a line may have been cut within a letter.
+fn valid_lines(bytes: &[u8], valid_up_to: usize) -> (&str, End) {
+    let line_start = bytes[..valid_up_to].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
+    let text = std::str::from_utf8(&bytes[..line_start]).unwrap_or_default();
+    let is_whole = bytes[valid_up_to..].contains(&b'\n');
+    (text, if is_whole { End::Refused("the line is not UTF-8".to_owned()) } else { End::Torn })
 }
 
 fn end_at(line: &str, is_whole: bool, error: &serde_json::Error) -> End {
@@ -156,36 +95,5 @@ fn without_line(error: &serde_json::Error) -> String {
     match text.strip_suffix(&place) {
         Some(reason) => format!("{reason} (column {})", error.column()),
         None => text,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::{chunks, events};
-
-    #[test]
-    fn chunks_are_whole_lines_and_lose_nothing() {
-        let text = "a\nbb\n\nccc\nd";
-        for count in 1..10 {
-            let parts = chunks(text, count);
-            assert_eq!(parts.concat(), text);
-            assert!(parts[..parts.len() - 1].iter().all(|part| part.ends_with('\n')), "{parts:?}");
-        }
-    }
-
-    #[test]
-    fn a_bad_line_is_numbered_the_same_whoever_reads_it() {
-        let line = |index: usize| {
-            format!(
-                "{{\"index\":{index},\"time\":{index},\"process\":\"c\",\"type\":\"ok\",\"f\":\"final_sot\",\"value\":[]}}\n"
-            )
-        };
-        let many = 40_000;
-        let mut text: String = (0..many).map(line).collect();
-        assert!(text.len() > 3 * super::CHUNK_BYTES_MIN, "it takes several threads");
-        assert_eq!(events(&text).map(|(events, _)| events.len()), Ok(many));
-        text.push_str("{}\n");
-        text.push_str(&line(many + 1));
-        assert_eq!(events(&text).map(|_| ()).map_err(|error| error.line), Err(many + 2));
     }
 }

@@ -52,6 +52,7 @@
 //! - A last line without a line feed that is not JSON was torn off by a crash: it is dropped with a note. Any
 //!   other line that breaks a rule, has an unknown field or is blank is refused with its number.
 
+mod blocks;
 mod codec;
 mod event;
 mod lines;
@@ -59,6 +60,7 @@ mod operation;
 mod recorded;
 mod scalar;
 
+pub use blocks::ReadError;
 pub use event::{
     CopyRow, Deliver, Effect, Event, EventBody, Header, Kind, LedgerRow, LogRow, OutboxRow, Process, Read,
     ReadItem, SotRow, Source, Step, Txn, Write, WriteItem,
@@ -66,3 +68,6 @@ pub use event::{
 pub use operation::{Operation, Outcome};
 pub use recorded::{FORMAT_VERSION, Final, History, HistoryError, Note};
 pub use scalar::Scalar;
+
+/// A name, a key, an id: short ones, which nearly all are, lie where they are used, with nothing to follow to.
+pub type Text = smol_str::SmolStr;

@@ -1,6 +1,8 @@
 //! Operations: an invocation together with what came of it.
 
-use super::{Event, EventBody, Process, ReadItem, Scalar, Txn, Write, WriteItem};
+use super::{Event, EventBody, Process, ReadItem, Scalar, Text, Txn, Write, WriteItem};
+
+const NO_COMPLETION: &str = "the history ends before it completed";
 
 /// An operation of a client, from its invocation to its completion.
 ///
@@ -22,7 +24,7 @@ pub struct Operation {
     /// What is known of its outcome.
     pub outcome: Outcome,
     /// Its unique id; reads have none.
-    pub op_id: Option<String>,
+    pub op_id: Option<Text>,
     /// What it read.
     pub reads: Vec<ReadItem>,
     /// What it wrote.
@@ -35,9 +37,9 @@ pub enum Outcome {
     /// It happened.
     Ok,
     /// It did not happen, for this reason.
-    Fail(String),
+    Fail(Text),
     /// Nobody knows whether it happened or yet will, for this reason.
-    Info(String),
+    Info(Text),
 }
 
 impl Operation {
@@ -67,7 +69,7 @@ impl Operation {
             complete_index: None,
             invoke_time: event.time,
             complete_time: None,
-            outcome: Outcome::Info("the history ends before it completed".to_owned()),
+            outcome: Outcome::Info(Text::new_static(NO_COMPLETION)),
             op_id,
             reads,
             writes,

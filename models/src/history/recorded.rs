@@ -1,9 +1,10 @@
 //! A validated history: parsed and paired once, trusted from there on.
 
+use super::blocks::ReadError;
 use super::lines::{self, refuse};
 use super::{
     CopyRow, Deliver, Effect, Event, EventBody, Header, Kind, LedgerRow, LogRow, Operation, OutboxRow,
-    Outcome, Process, SotRow, Step,
+    Outcome, Process, SotRow, Step, Text,
 };
 use crate::hash::HashMap;
 
@@ -60,50 +61,31 @@ impl History {
     /// # Errors
     /// The first line that breaks a rule of the format, with the reason.
     pub fn parse(text: &str) -> Result<(History, Vec<Note>), HistoryError> {
-        let (header, rest) = lines::header(text)?;
-        let (events, notes) = lines::events(rest)?;
-        Ok((History::from_events(header, events)?, notes))
+        History::parse_bytes(text.as_bytes())
     }
 
     /// Reads a history from the bytes of a file. Bytes that are not UTF-8 are refused, except in a torn last line.
     ///
     /// # Errors
     /// As [`History::parse`].
-    pub fn parse_bytes(bytes: &[u8]) -> Result<(History, Vec<Note>), HistoryError> {
-        let invalid = match std::str::from_utf8(bytes) {
-            Ok(text) => return History::parse(text),
-            Err(error) => error.valid_up_to(),
-        };
-        let line_start = bytes[..invalid].iter().rposition(|byte| *byte == b'\n').map_or(0, |at| at + 1);
-        let line = 1 + bytes[..invalid].iter().filter(|byte| **byte == b'\n').count();
-        let is_last = !bytes[invalid..].contains(&b'\n');
-        let before = std::str::from_utf8(&bytes[..line_start]).ok().filter(|_| is_last && line > 1);
-        let Some(before) = before else {
-            return refuse(line, "the line is not UTF-8");
-        };
-        let (history, mut notes) = History::parse(before)?;
-        notes.push(lines::torn(line));
-        Ok((history, notes))
+    pub fn parse_bytes(mut bytes: &[u8]) -> Result<(History, Vec<Note>), HistoryError> {
+        let length = bytes.len() as u64;
+        History::read(&mut bytes, Some(length)).map_err(|error| match error {
+            ReadError::Malformed(error) => error,
+            // Memory does not refuse; a line can be too long for any history all the same.
+            ReadError::Io(error) => HistoryError { line: 1, message: error.to_string() },
+        })
     }
 
     /// Takes events as a history, if they keep the rules.
     ///
     /// # Errors
     /// The first event that breaks a rule, as the line on which it would stand.
-    pub fn from_events(header: Header, events: Vec<Event>) -> Result<History, HistoryError> {
+    pub fn from_events(header: Header, mut events: Vec<Event>) -> Result<History, HistoryError> {
         lines::check_version(&header)?;
-        let mut pairing = Pairing::default();
-        for (position, event) in events.iter().enumerate() {
-            if event.index != position as u64 {
-                let message =
-                    format!("index {} where {position} is next: indexes count up from 0", event.index);
-                return refuse(position + 2, &message);
-            }
-            if let Err(message) = pairing.take(event) {
-                return refuse(position + 2, &message);
-            }
-        }
-        Ok(History { header, events, ops: pairing.ops })
+        let mut recorded = Recorded::default();
+        recorded.take_all(&mut events)?;
+        Ok(recorded.under(header))
     }
 
     /// The header.
@@ -140,7 +122,7 @@ impl History {
     /// What the gate saw, in the order of the history.
     pub fn steps(&self) -> impl Iterator<Item = (&Event, &Step)> {
         self.events.iter().filter_map(|event| match &event.body {
-            EventBody::Step(step) => Some((event, step)),
+            EventBody::Step(step) => Some((event, &**step)),
             _ => None,
         })
     }
@@ -186,6 +168,55 @@ impl History {
             .iter()
             .rev()
             .find_map(|event| rows_of(&event.body).map(|rows| Final { event, rows: rows.as_slice() }))
+    }
+}
+
+/// Events that keep the rules so far, and the operations that they make.
+#[derive(Default)]
+pub(super) struct Recorded {
+    events: Vec<Event>,
+    pairing: Pairing,
+}
+
+impl Recorded {
+    pub(super) fn is_empty(&self) -> bool {
+        self.events.is_empty()
+    }
+
+    /// Makes room for so many events, where the system gives it: it is a guess.
+    pub(super) fn reserve(&mut self, events: usize) {
+        let _ = self.events.try_reserve_exact(events);
+        // An operation is an invocation and a completion, and about every third event is another's.
+        let _ = self.pairing.ops.try_reserve_exact(events / 3);
+    }
+
+    /// The line on which the next event stands, after the header.
+    pub(super) fn next_line(&self) -> usize {
+        self.events.len() + 2
+    }
+
+    /// Takes all events, and leaves the room that they were in.
+    pub(super) fn take_all(&mut self, events: &mut Vec<Event>) -> Result<(), HistoryError> {
+        for (event, position) in events.iter().zip(self.events.len()..) {
+            if event.index != position as u64 {
+                let message =
+                    format!("index {} where {position} is next: indexes count up from 0", event.index);
+                return refuse(position + 2, &message);
+            }
+            if let Err(message) = self.pairing.take(event) {
+                return refuse(position + 2, &message);
+            }
+        }
+        if self.events.capacity() == 0 {
+            self.events = std::mem::take(events);
+        } else {
+            self.events.append(events);
+        }
+        Ok(())
+    }
+
+    pub(super) fn under(self, header: Header) -> History {
+        History { header, events: self.events, ops: self.pairing.ops }
     }
 }
 
@@ -266,6 +297,6 @@ fn observation(event: &Event) -> Result<(), String> {
     }
 }
 
-fn reason(event: &Event) -> String {
-    event.error.clone().unwrap_or_else(|| "no reason was recorded".to_owned())
+fn reason(event: &Event) -> Text {
+    event.error.clone().unwrap_or(Text::new_static("no reason was recorded"))
 }

@@ -15,9 +15,9 @@ pub enum Scalar {
     /// A whole number.
     Int(i64),
     /// A text.
-    Text(String),
+    Text(super::Text),
     /// Other JSON, as its compact text.
-    Json(String),
+    Json(Box<str>),
 }
 
 impl Scalar {
@@ -76,7 +76,7 @@ struct ScalarVisitor;
 
 /// Other JSON goes through `serde_json::Value`, so that its text is always the same compact form.
 fn other<E>(value: impl Into<Value>) -> Result<Scalar, E> {
-    Ok(Scalar::Json(value.into().to_string()))
+    Ok(Scalar::Json(value.into().to_string().into()))
 }
 
 impl<'de> Visitor<'de> for ScalarVisitor {
@@ -111,11 +111,11 @@ impl<'de> Visitor<'de> for ScalarVisitor {
     }
 
     fn visit_str<E>(self, value: &str) -> Result<Scalar, E> {
-        Ok(Scalar::Text(value.to_owned()))
+        Ok(Scalar::Text(value.into()))
     }
 
     fn visit_string<E>(self, value: String) -> Result<Scalar, E> {
-        Ok(Scalar::Text(value))
+        Ok(Scalar::Text(value.into()))
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<Scalar, A::Error> {

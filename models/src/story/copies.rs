@@ -30,7 +30,7 @@ pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> 
                 witness.rows.iter().find_map(|(event, row)| copy_row(history, *event, *row))?;
             // A row of another key only shows that the projection is there: it has nothing of this one.
             let ver = if copy.key == key { copy.ver.unwrap_or(0) } else { 0 };
-            (copy.store.clone(), ver, event)
+            (copy.store.to_string(), ver, event)
         }
         Property::BoundedStaleness | Property::MonotonicReads | Property::ReadYourWrites => {
             let (op, item) = last_read(history, witness)?;
@@ -55,7 +55,7 @@ fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, &CopyRow)
 fn last_read<'h>(history: &'h History, witness: &Witness) -> Option<(&'h Operation, &'h ReadItem)> {
     let is_named = |op: &&Operation| op.event_indexes().all(|index| witness.events.contains(&index));
     let op = history.ops().iter().rev().find(is_named)?;
-    op.reads.iter().find(|item| Some(&item.key) == witness.key.as_ref()).map(|item| (op, item))
+    op.reads.iter().find(|item| Some(item.key.as_str()) == witness.key.as_deref()).map(|item| (op, item))
 }
 
 /// The operation that made the next version.
@@ -63,13 +63,13 @@ fn overwriting(history: &History, key: &str, ver: u64) -> Option<String> {
     let ledger = history.final_ledger().map(|ledger| ledger.rows).unwrap_or_default();
     let in_ledger = ledger.iter().filter(|row| row.key == key && row.ver > ver).min_by_key(|row| row.ver);
     if let Some(row) = in_ledger {
-        return Some(row.op_id.clone());
+        return Some(row.op_id.to_string());
     }
     let written = history.ops().iter().filter(|op| op.is_ok()).flat_map(|op| {
         op.writes.iter().filter(|item| item.key == key).filter_map(move |item| Some((item.ver?, op)))
     });
     let next = written.filter(|(made, _)| *made > ver).min_by_key(|(made, _)| *made);
-    next.and_then(|(_, op)| op.op_id.clone())
+    next.and_then(|(_, op)| op.op_id.as_deref().map(str::to_owned))
 }
 
 /// Who put the old version there: into the cache by the last fill before it was seen, into a projection by the
@@ -85,7 +85,8 @@ pub(super) fn lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
 fn fill_lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
     let before = steps.all.iter().rev().filter(|(event, _)| event.index < stale.seen_at);
     let mut fills = before.filter(|(_, step)| {
-        let is_by_overwriter = step.op_id.is_some() && step.op_id == stale.overwritten_by;
+        let is_by_overwriter =
+            step.op_id.is_some() && step.op_id.as_deref() == stale.overwritten_by.as_deref();
         is_fill(step) && ends_in(&step.call, &stale.key) && !is_by_overwriter
     });
     let Some((event, step)) = fills.next().copied() else {

@@ -75,7 +75,7 @@ impl<'h> Steps<'h> {
                 let name = format!("client-{number}");
                 if self.clients.contains(name.as_str()) { name } else { op.process.to_string() }
             }
-            (None, Process::Actor(name)) => name.clone(),
+            (None, Process::Actor(name)) => name.to_string(),
         }
     }
 

@@ -88,7 +88,7 @@ impl Script {
             "info" => self.push(process, Kind::Info, EventBody::Write(words.write())),
             "fail" => self.push(process, Kind::Fail, EventBody::Write(words.write())),
             "reads" => {
-                let asked = ReadItem { key: words.plain[0].clone(), ..ReadItem::default() };
+                let asked = ReadItem { key: words.plain[0].as_str().into(), ..ReadItem::default() };
                 self.push(process, Kind::Invoke, EventBody::Read(Read { item: asked }));
                 self.push(process, Kind::Ok, EventBody::Read(Read { item: words.read() }));
             }
@@ -98,7 +98,7 @@ impl Script {
             "applies" => self.observe(process, EventBody::Effect(words.effect())),
             "calls" => {
                 let step = words.step(process);
-                self.observe(process, EventBody::Step(step));
+                self.observe(process, EventBody::Step(Box::new(step)));
             }
             other => panic!("no verb `{other}`"),
         }
@@ -109,7 +109,7 @@ impl Script {
     }
 
     fn push(&mut self, process: &str, kind: Kind, body: EventBody) {
-        let process = process.parse().map_or_else(|_| Process::Actor(process.to_owned()), Process::Client);
+        let process = process.parse().map_or_else(|_| Process::Actor(process.into()), Process::Client);
         let index = self.events.len() as u64;
         let last = self.events.last().map_or(0, |event| event.time);
         let time = self.time.take().unwrap_or(last + 10);
@@ -143,7 +143,7 @@ impl Words {
         let rest = &word[mark.len_utf8()..];
         match mark {
             '=' => {
-                self.value = rest.parse().map_or_else(|_| Scalar::Text(rest.to_owned()), Scalar::Int);
+                self.value = rest.parse().map_or_else(|_| Scalar::Text(rest.into()), Scalar::Int);
             }
             '+' => self.delta = Some(rest.parse().expect("a delta is a number")),
             'v' | 'b' | 'p' | 'o' | 'c' if rest.parse::<u64>().is_ok() => {
@@ -168,18 +168,18 @@ impl Words {
 
     fn write(&self) -> Write {
         let item = WriteItem {
-            key: self.plain[1].clone(),
+            key: self.plain[1].as_str().into(),
             value: self.value.clone(),
             delta: self.delta,
             ver: self.numbers.get(&'v').copied(),
             base_ver: self.base(),
         };
-        Write { op_id: self.plain[0].clone(), item }
+        Write { op_id: self.plain[0].as_str().into(), item }
     }
 
     fn read(&self) -> ReadItem {
         ReadItem {
-            key: self.plain[0].clone(),
+            key: self.plain[0].as_str().into(),
             ver: self.numbers.get(&'v').copied(),
             value: self.value.clone(),
             source: self.is_cached.then_some(Source::Cache),
@@ -188,24 +188,24 @@ impl Words {
 
     fn deliver(&self) -> Deliver {
         Deliver {
-            topic: self.topic.clone().unwrap_or_else(|| "events".to_owned()),
+            topic: self.topic.clone().unwrap_or_else(|| "events".to_owned()).into(),
             partition: self.numbers.get(&'p').map_or(0, |p| i32::try_from(*p).expect("a small number")),
             offset: self.numbers.get(&'o').map_or(0, |o| i64::try_from(*o).expect("a small number")),
-            key: self.plain[1].clone(),
+            key: self.plain[1].as_str().into(),
             ver: self.ver(),
             value: self.value.clone(),
-            op_id: self.plain[0].clone(),
-            event_id: self.event_id.clone(),
+            op_id: self.plain[0].as_str().into(),
+            event_id: self.event_id.clone().map(Into::into),
         }
     }
 
     fn effect(&self) -> Effect {
         Effect {
-            store: self.plain[0].clone(),
-            key: self.plain[2].clone(),
+            store: self.plain[0].as_str().into(),
+            key: self.plain[2].as_str().into(),
             ver: self.ver(),
-            op_id: self.plain[1].clone(),
-            event_id: self.event_id.clone(),
+            op_id: self.plain[1].as_str().into(),
+            event_id: self.event_id.clone().map(Into::into),
         }
     }
 
@@ -221,20 +221,20 @@ impl Words {
             call: self.plain[1].replace('~', " "),
             outcome: after("gives").unwrap_or_else(|| "ok".to_owned()),
             since: after("since").map(|since| since.parse().expect("since is a number")),
-            op_id: after("for"),
+            op_id: after("for").map(Into::into),
             saw: after("saw"),
         }
     }
 
     fn sot(&self) -> SotRow {
-        SotRow { key: self.plain[0].clone(), ver: self.ver(), value: self.value.clone() }
+        SotRow { key: self.plain[0].as_str().into(), ver: self.ver(), value: self.value.clone() }
     }
 
     fn ledger(&self) -> LedgerRow {
         LedgerRow {
-            key: self.plain[1].clone(),
+            key: self.plain[1].as_str().into(),
             ver: self.ver(),
-            op_id: self.plain[0].clone(),
+            op_id: self.plain[0].as_str().into(),
             value: self.value.clone(),
             base_ver: self.base(),
             delta: self.delta,
@@ -249,8 +249,8 @@ impl Words {
             [] => panic!("a copy needs a key"),
         };
         CopyRow {
-            store: store.to_owned(),
-            key: key.clone(),
+            store: store.into(),
+            key: key.as_str().into(),
             ver: self.numbers.get(&'v').copied(),
             value: self.value.clone(),
         }
@@ -259,10 +259,10 @@ impl Words {
     fn outbox(&self) -> OutboxRow {
         OutboxRow {
             id: self.plain[0].parse().expect("an id is a number"),
-            key: self.plain[2].clone(),
+            key: self.plain[2].as_str().into(),
             ver: self.ver(),
-            op_id: self.plain[1].clone(),
-            state: self.plain.get(3).cloned(),
+            op_id: self.plain[1].as_str().into(),
+            state: self.plain.get(3).cloned().map(Into::into),
         }
     }
 }

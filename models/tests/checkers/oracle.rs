@@ -3,7 +3,7 @@
 use crosscheck_models::check::{FaultWindow, Options, check};
 use crosscheck_models::history::{
     Deliver, Effect, Event, EventBody, Header, History, Kind, LedgerRow, Operation, Outcome, Process,
-    ReadItem, Source, Step,
+    ReadItem, Source, Step, Text,
 };
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::Verdict;
@@ -63,7 +63,7 @@ fn received(history: &History) -> Vec<Got<'_>> {
     if live.is_empty() { log(history).unwrap_or_default() } else { live }
 }
 
-fn identity(event_id: &Option<String>, op_id: &str, key: &str) -> String {
+fn identity(event_id: &Option<Text>, op_id: &str, key: &str) -> String {
     event_id.as_ref().map_or_else(|| format!("{op_id} of {key}"), |id| format!("id {id}"))
 }
 
@@ -402,7 +402,7 @@ fn calls() -> impl Strategy<Value = (History, Options)> {
                 outcome: "ok".to_owned(),
                 ..Step::default()
             };
-            let (process, body) = (Process::Actor(actor), EventBody::Step(step));
+            let (process, body) = (Process::Actor(actor.into()), EventBody::Step(Box::new(step)));
             Event { index: at as u64, time: from + took, process, kind: Kind::Ok, body, error: None }
         };
         let events = calls.into_iter().enumerate().map(event).collect();

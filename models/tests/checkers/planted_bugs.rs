@@ -2,7 +2,7 @@
 
 use crosscheck_models::check::{Options, check};
 use crosscheck_models::history::{
-    Deliver, Event, EventBody, History, Kind, LedgerRow, Process, ReadItem, Scalar,
+    Deliver, Event, EventBody, History, Kind, LedgerRow, Process, ReadItem, Scalar, Text,
 };
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::Verdict;
@@ -115,7 +115,7 @@ fn skip_version(Broken { events, .. }: &mut Broken) -> Option<()> {
 
 fn publish_ghost(Broken { events, at }: &mut Broken) -> Option<()> {
     let place = nth(&delivers(events), at)?;
-    deliver_mut(&mut events[place])?.op_id = "ghost".to_owned();
+    deliver_mut(&mut events[place])?.op_id = "ghost".into();
     Some(())
 }
 
@@ -124,9 +124,8 @@ fn publish_early(Broken { events, at }: &mut Broken) -> Option<()> {
     let invoke = invocation(events, read)?;
     let item = read_of(&events[read])?.clone();
     let ver = item.ver? + 1;
-    let body =
-        EventBody::Deliver(Deliver { key: item.key, ver, op_id: "x".to_owned(), ..Deliver::default() });
-    let process = Process::Actor("consumer".to_owned());
+    let body = EventBody::Deliver(Deliver { key: item.key, ver, op_id: "x".into(), ..Deliver::default() });
+    let process = Process::Actor("consumer".into());
     events.insert(invoke, Event { process, kind: Kind::Ok, body, ..events[invoke].clone() });
     Some(())
 }
@@ -176,7 +175,7 @@ fn apply_write_twice(Broken { events, .. }: &mut Broken) -> Option<()> {
 }
 
 fn forget_write(Broken { events, .. }: &mut Broken) -> Option<()> {
-    let acknowledged: Vec<String> = events
+    let acknowledged: Vec<Text> = events
         .iter()
         .filter(|event| event.kind == Kind::Ok)
         .filter_map(|event| match &event.body {

@@ -25,7 +25,7 @@ pub(crate) fn history() -> impl Strategy<Value = History> {
         ];
         let finals = finals.into_iter().enumerate().filter(|(at, _)| kept.contains(at)).map(|(_, body)| body);
         let mut acts = played(acts);
-        acts.extend(finals.map(|body| (Process::Actor("harness".to_owned()), Kind::Ok, body)));
+        acts.extend(finals.map(|body| (Process::Actor("harness".into()), Kind::Ok, body)));
         let events = acts.into_iter().enumerate().map(|(at, (process, kind, body))| Event {
             index: at as u64,
             time: at as u64 * 10,
@@ -69,7 +69,7 @@ fn played(acts: Vec<Act>) -> Vec<(Process, Kind, EventBody)> {
 /// Ids of operations are unique in a run.
 fn unique(body: EventBody, at: usize) -> EventBody {
     match body {
-        EventBody::Write(write) => EventBody::Write(Write { op_id: format!("w{at}"), ..write }),
+        EventBody::Write(write) => EventBody::Write(Write { op_id: format!("w{at}").into(), ..write }),
         other => other,
     }
 }
@@ -87,13 +87,22 @@ fn value() -> impl Strategy<Value = Scalar> {
 }
 
 fn act() -> impl Strategy<Value = Act> {
-    let consumer = (0..2_u8).prop_map(|n| Process::Actor(format!("c{n}")));
+    let consumer = (0..2_u8).prop_map(|n| Process::Actor(format!("c{n}").into()));
     let deliver =
         (consumer.clone(), deliver()).prop_map(|(who, what)| Act::Observe(who, EventBody::Deliver(what)));
     let store = prop_oneof![Just("mail".to_owned()), Just("bill".to_owned())];
     let effect = (consumer, store, key(), 1..4_u64, op_id(), event_id());
     let effect = effect.prop_map(|(who, store, key, ver, op_id, event_id)| {
-        Act::Observe(who, EventBody::Effect(Effect { store, key, ver, op_id, event_id }))
+        Act::Observe(
+            who,
+            EventBody::Effect(Effect {
+                store: store.into(),
+                key: key.into(),
+                ver,
+                op_id: op_id.into(),
+                event_id: event_id.map(Into::into),
+            }),
+        )
     });
     prop_oneof![3 => deliver, 2 => effect, 3 => write(), 3 => read()]
 }
@@ -101,10 +110,10 @@ fn act() -> impl Strategy<Value = Act> {
 prop_compose! {
     fn write()(client in 0..3_u64, key in key(), value in value(), ver in proptest::option::of(1..5_u64),
         kind in prop_oneof![6 => Just(Kind::Ok), 1 => Just(Kind::Fail), 1 => Just(Kind::Info)], span in 0..4_usize) -> Act {
-        let item = WriteItem { key, value, ..WriteItem::default() };
+        let item = WriteItem { key: key.into(), value, ..WriteItem::default() };
         let op_id = String::new();
-        let body = EventBody::Write(Write { op_id: op_id.clone(), item: item.clone() });
-        let done = EventBody::Write(Write { op_id, item: WriteItem { ver, ..item } });
+        let body = EventBody::Write(Write { op_id: op_id.as_str().into(), item: item.clone() });
+        let done = EventBody::Write(Write { op_id: op_id.into(), item: WriteItem { ver, ..item } });
         Act::Operate { process: Process::Client(client), body, done, kind, span }
     }
 }
@@ -113,8 +122,8 @@ prop_compose! {
     fn read()(client in 0..3_u64, key in key(), ver in proptest::option::of(0..5_u64), value in value(),
         source in proptest::option::of(prop_oneof![Just(Source::Db), Just(Source::Cache)]),
         kind in prop_oneof![8 => Just(Kind::Ok), 1 => Just(Kind::Info)], span in 0..4_usize) -> Act {
-        let body = EventBody::Read(Read { item: ReadItem { key: key.clone(), ..ReadItem::default() } });
-        let done = EventBody::Read(Read { item: ReadItem { key, ver, value, source } });
+        let body = EventBody::Read(Read { item: ReadItem { key: key.as_str().into(), ..ReadItem::default() } });
+        let done = EventBody::Read(Read { item: ReadItem { key: key.into(), ver, value, source } });
         Act::Operate { process: Process::Client(client), body, done, kind, span }
     }
 }
@@ -126,7 +135,7 @@ fn event_id() -> impl Strategy<Value = Option<String>> {
 prop_compose! {
     fn deliver()(key in key(), ver in 1..5_u64, value in value(), op_id in op_id(), event_id in event_id(),
         partition in prop_oneof![9 => Just(0), 1 => Just(1)], offset in 0..9_i64) -> Deliver {
-        Deliver { topic: "events".to_owned(), partition, offset, key, ver, value, op_id, event_id }
+        Deliver { topic: "events".into(), partition, offset, key: key.into(), ver, value, op_id: op_id.into(), event_id: event_id.map(Into::into) }
     }
 }
 
@@ -143,7 +152,7 @@ fn log() -> impl Strategy<Value = Vec<Deliver>> {
 prop_compose! {
     fn ledger_row()(op_id in op_id(), value in value(), base in proptest::option::of(0..4_u64),
         delta in proptest::option::of(0..3_i64), commit in proptest::option::of(0..6_u64)) -> LedgerRow {
-        LedgerRow { key: String::new(), ver: 0, op_id, value, base_ver: base, delta, commit }
+        LedgerRow { key: String::new().into(), ver: 0, op_id: op_id.into(), value, base_ver: base, delta, commit }
     }
 }
 
@@ -154,7 +163,7 @@ fn ledger() -> impl Strategy<Value = Vec<LedgerRow>> {
         let numbered = |key: &'static str, rows: Vec<(LedgerRow, bool)>| {
             let rows = rows.into_iter().enumerate().filter(|(_, (_, is_there))| *is_there);
             rows.map(move |(at, (row, _))| LedgerRow {
-                key: key.to_owned(),
+                key: key.into(),
                 ver: at as u64 + 1,
                 base_ver: row.base_ver.filter(|base| *base <= at as u64),
                 ..row
@@ -170,7 +179,7 @@ fn ledger() -> impl Strategy<Value = Vec<LedgerRow>> {
 
 fn sot() -> impl Strategy<Value = Vec<SotRow>> {
     let row = |key: &'static str| {
-        (0..5_u64, value()).prop_map(move |(ver, value)| SotRow { key: key.to_owned(), ver, value })
+        (0..5_u64, value()).prop_map(move |(ver, value)| SotRow { key: key.into(), ver, value })
     };
     (proptest::option::of(row("a")), proptest::option::of(row("b")))
         .prop_map(|(a, b)| [a, b].into_iter().flatten().collect())
@@ -180,7 +189,7 @@ fn copies() -> impl Strategy<Value = Vec<CopyRow>> {
     let row = (any::<bool>(), key(), proptest::option::of(0..5_u64), value()).prop_map(
         |(is_cache, key, ver, value)| {
             let store = if is_cache { "cache" } else { "mail" };
-            CopyRow { store: store.to_owned(), key, ver, value }
+            CopyRow { store: store.into(), key: key.into(), ver, value }
         },
     );
     proptest::collection::vec(row, 0..4).prop_map(|mut rows| {

@@ -89,7 +89,7 @@ impl Outbox {
                 Doing::Writing { op_id, key, committed: None }
             }
             Doing::Nothing => {
-                let item = ReadItem { key: key_name(key), ..ReadItem::default() };
+                let item = ReadItem { key: key_name(key).into(), ..ReadItem::default() };
                 self.push(process, Kind::Invoke, EventBody::Read(Read { item }));
                 Doing::Reading { key, seen: None }
             }
@@ -108,7 +108,8 @@ impl Outbox {
             }
             Doing::Reading { key, seen: None } => Doing::Reading { key, seen: Some(self.rows[key].clone()) },
             Doing::Reading { key, seen: Some((ver, value)) } => {
-                let item = ReadItem { key: key_name(key), ver: Some(ver), value, source: Some(Source::Db) };
+                let item =
+                    ReadItem { key: key_name(key).into(), ver: Some(ver), value, source: Some(Source::Db) };
                 self.push(process, Kind::Ok, EventBody::Read(Read { item }));
                 Doing::Nothing
             }
@@ -118,11 +119,11 @@ impl Outbox {
 
     fn commit(&mut self, op_id: &str, key: usize) -> u64 {
         let ver = self.rows[key].0 + 1;
-        self.rows[key] = (ver, Scalar::Text(format!("by {op_id}")));
+        self.rows[key] = (ver, Scalar::Text(format!("by {op_id}").into()));
         self.ledger.push(LedgerRow {
-            key: key_name(key),
+            key: key_name(key).into(),
             ver,
-            op_id: op_id.to_owned(),
+            op_id: op_id.into(),
             value: self.rows[key].1.clone(),
             base_ver: Some(ver - 1),
             delta: None,
@@ -137,9 +138,10 @@ impl Outbox {
         };
         let deliver = deliver_of(&row, self.delivered);
         let store = "projection".to_owned();
-        let effect = Effect { store, key: row.key, ver: row.ver, op_id: row.op_id, event_id: None };
+        let effect =
+            Effect { store: store.into(), key: row.key, ver: row.ver, op_id: row.op_id, event_id: None };
         self.delivered += 1;
-        let consumer = Process::Actor("consumer".to_owned());
+        let consumer = Process::Actor("consumer".into());
         self.push(consumer.clone(), Kind::Ok, EventBody::Deliver(deliver));
         self.push(consumer, Kind::Ok, EventBody::Effect(effect));
     }
@@ -147,28 +149,33 @@ impl Outbox {
     fn finish(&mut self) {
         let written = |(key, row): (usize, &(u64, Scalar))| (key_name(key), row.0, row.1.clone());
         let rows: Vec<(String, u64, Scalar)> = self.rows.iter().enumerate().map(written).collect();
-        let sot = rows.iter().cloned().map(|(key, ver, value)| SotRow { key, ver, value });
+        let sot = rows.iter().cloned().map(|(key, ver, value)| SotRow { key: key.into(), ver, value });
         let sot = EventBody::FinalSot(sot.collect());
-        let copy = |(key, ver, value)| CopyRow { store: "projection".to_owned(), key, ver: Some(ver), value };
+        let copy = |(key, ver, value): (String, u64, Scalar)| CopyRow {
+            store: "projection".into(),
+            key: key.into(),
+            ver: Some(ver),
+            value,
+        };
         let copies =
             EventBody::FinalCache(rows.into_iter().filter(|(_, ver, _)| *ver > 0).map(copy).collect());
         let log = self.ledger.iter().enumerate().map(|(at, row)| deliver_of(row, at)).collect();
         let finals = [sot, EventBody::FinalLedger(self.ledger.clone()), EventBody::FinalLog(log), copies];
         for body in finals {
-            self.push(Process::Actor("harness".to_owned()), Kind::Ok, body);
+            self.push(Process::Actor("harness".into()), Kind::Ok, body);
         }
     }
 }
 
 fn write(op_id: &str, key: usize, ver: Option<u64>) -> EventBody {
-    let value = Scalar::Text(format!("by {op_id}"));
-    let item = WriteItem { key: key_name(key), value, ver, ..WriteItem::default() };
-    EventBody::Write(Write { op_id: op_id.to_owned(), item })
+    let value = Scalar::Text(format!("by {op_id}").into());
+    let item = WriteItem { key: key_name(key).into(), value, ver, ..WriteItem::default() };
+    EventBody::Write(Write { op_id: op_id.into(), item })
 }
 
 fn deliver_of(row: &LedgerRow, offset: usize) -> Deliver {
     Deliver {
-        topic: "events".to_owned(),
+        topic: "events".into(),
         partition: 0,
         offset: offset as i64,
         key: row.key.clone(),

@@ -35,6 +35,9 @@ fn one(result: &ExploreResult) -> Markup {
                 (result.schedules) " schedules in " (format!("{:.2}", result.seconds)) " s; looked at: "
                 (wording::counters(&result.coverage)) "."
             }
+            @for (reason, count) in &result.inconclusive_because {
+                p { "Could not be judged: " (count) " (" (reason) ")" }
+            }
             @if result.violations.is_empty() { p { "No violation was found." } }
             @for missed in &result.missed { p { b { "Not found: " } (missed) } }
             @for violation in &result.violations { (violated(violation)) }

@@ -174,7 +174,7 @@ fn found(key: &str, reply: Reply) -> Result<Option<ReadItem>, PortError> {
     let [Some(ver), Some(value)] = texts.as_slice() else { return Ok(None) };
     let (Ok(ver), Ok(value)) = (ver.parse(), value.parse()) else { return Ok(None) };
     Ok(Some(ReadItem {
-        key: key.to_owned(),
+        key: key.into(),
         ver: Some(ver),
         value: Scalar::Int(value),
         source: Some(Source::Cache),

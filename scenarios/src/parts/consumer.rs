@@ -78,12 +78,13 @@ async fn apply(ctx: &mut Ctx, message: &Message, applies: Applies) -> Result<(),
         }
     };
     ctx.db.execute("BEGIN", &[]).await?;
-    let applied = ctx.db.execute(upsert, &[(&event.key).into(), event.ver.into(), value.into()]).await?;
+    let applied =
+        ctx.db.execute(upsert, &[event.key.as_str().into(), event.ver.into(), value.into()]).await?;
     ctx.db.execute("UPDATE consumer_place SET next_offset = $1", &[(message.offset + 1).into()]).await?;
     ctx.db.execute("COMMIT", &[]).await?;
     if applied > 0 {
         ctx.effect(Effect {
-            store: "projection".to_owned(),
+            store: "projection".into(),
             key: event.key,
             ver: event.ver,
             op_id: event.op_id,

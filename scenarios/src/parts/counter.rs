@@ -67,7 +67,7 @@ pub async fn read_then_write(ctx: &mut Ctx, operation: &Operation) -> Result<Don
         )
         .await?;
     Ok(Done::write(WriteItem {
-        key: operation.key.clone(),
+        key: operation.key.as_str().into(),
         value: Scalar::Int(sum),
         delta: Some(operation.value),
         ver: Some(ver),

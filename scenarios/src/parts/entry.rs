@@ -52,7 +52,7 @@ pub fn encode(item: &ReadItem) -> String {
 pub fn decode(key: &str, text: &str) -> Option<ReadItem> {
     let (ver, value) = text.split_once(':')?;
     Some(ReadItem {
-        key: key.to_owned(),
+        key: key.into(),
         ver: Some(ver.parse().ok()?),
         value: Scalar::Int(value.parse().ok()?),
         source: Some(Source::Cache),
@@ -61,7 +61,7 @@ pub fn decode(key: &str, text: &str) -> Option<ReadItem> {
 
 /// An entry as the history has it at the end.
 pub fn copy_row(item: ReadItem) -> CopyRow {
-    CopyRow { store: "cache".to_owned(), key: item.key, ver: item.ver, value: item.value }
+    CopyRow { store: "cache".into(), key: item.key, ver: item.ver, value: item.value }
 }
 
 /// How a design's calls to the cache begin, by which a schedule finds them.

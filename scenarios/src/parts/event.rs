@@ -42,10 +42,10 @@ pub fn encode(op_id: &str, ver: u64, value: i64) -> String {
 pub fn decode(key: &str, payload: &str) -> Option<Deliver> {
     let payload: Payload = serde_json::from_str(payload).ok()?;
     Some(Deliver {
-        key: key.to_owned(),
+        key: key.into(),
         ver: payload.ver,
         value: Scalar::Int(payload.value),
-        op_id: payload.op_id,
+        op_id: payload.op_id.into(),
         ..Deliver::default()
     })
 }

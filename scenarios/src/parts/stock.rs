@@ -106,7 +106,7 @@ pub fn too_many_conflicts() -> Failure {
 /// What a write says when it is done.
 pub fn written(operation: &Operation, ver: u64) -> Done {
     Done::write(WriteItem {
-        key: operation.key.clone(),
+        key: operation.key.as_str().into(),
         value: Scalar::Int(operation.value),
         ver: Some(ver),
         ..WriteItem::default()
@@ -128,7 +128,7 @@ pub async fn read(ctx: &mut Ctx, key: &str) -> Result<Done, PortError> {
 /// If the row is not one of the stock.
 pub fn read_item(key: &str, row: &Row) -> Result<ReadItem, PortError> {
     Ok(ReadItem {
-        key: key.to_owned(),
+        key: key.into(),
         ver: Some(row.version("ver")?),
         value: Scalar::Int(row.int("value")?),
         source: Some(Source::Db),

@@ -112,7 +112,7 @@ impl Design for Orders {
             OperationKind::Write | OperationKind::Add => {
                 let revision = place(ctx, &operation.op_id, &operation.key, operation.value).await?;
                 Ok(Done::write(WriteItem {
-                    key: operation.key.clone(),
+                    key: operation.key.as_str().into(),
                     value: Scalar::Int(operation.value),
                     ver: Some(revision),
                     ..WriteItem::default()
@@ -124,7 +124,7 @@ impl Design for Orders {
 
 async fn read(ctx: &mut Ctx, order: &str) -> Result<Done, Failure> {
     let rows = ctx.db.query("SELECT revision, quantity FROM orders WHERE id = $1", &[order.into()]).await?;
-    let mut item = ReadItem { key: order.to_owned(), source: Some(Source::Db), ..ReadItem::default() };
+    let mut item = ReadItem { key: order.into(), source: Some(Source::Db), ..ReadItem::default() };
     if let Some(row) = rows.first() {
         item.ver = Some(row.version("revision")?);
         item.value = Scalar::Int(row.int("quantity")?);
@@ -154,10 +154,10 @@ async fn listen(mut ctx: Ctx) -> Result<(), PortError> {
 fn announcement(order: &str, payload: &str) -> Option<Deliver> {
     let payload: serde_json::Value = serde_json::from_str(payload).ok()?;
     Some(Deliver {
-        key: order.to_owned(),
+        key: order.into(),
         ver: payload["rev"].as_u64()?,
         value: Scalar::Int(payload["qty"].as_i64()?),
-        op_id: payload["request"].as_str()?.to_owned(),
+        op_id: payload["request"].as_str()?.into(),
         ..Deliver::default()
     })
 }
