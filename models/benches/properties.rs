@@ -7,7 +7,7 @@ use criterion::{Criterion, criterion_group, criterion_main};
 use crosscheck_models::check::{Options, applicable, check, check_all};
 use crosscheck_models::history::{
     Deliver, Effect, Event, EventBody, Header, History, Kind, LedgerRow, Process, Read, ReadItem, Scalar,
-    SotRow, Source, Write, WriteItem,
+    SotRow, Source, Text, Write, WriteItem,
 };
 
 const EVENTS: u64 = 1_000_000;
@@ -24,58 +24,40 @@ fn correct_outbox() -> History {
     let mut ledger = Vec::new();
     for round in 0..EVENTS / 6 {
         let key_number = (round * 7919) % KEYS;
-        let key = format!("key-{key_number}");
+        let key: Text = format!("key-{key_number}").into();
         vers[key_number as usize] += 1;
         let ver = vers[key_number as usize];
-        let (op_id, value, time) = (format!("op-{round}"), Scalar::Int(round as i64), round * 100);
+        let (op_id, value, time) =
+            (Text::from(&format!("op-{round}")), Scalar::Int(round as i64), round * 100);
         let client = Process::Client(round % CLIENTS);
-        let asked = WriteItem { key: key.as_str().into(), value: value.clone(), ..WriteItem::default() };
+        let asked = WriteItem { key, value: value.clone(), ..WriteItem::default() };
         let done = WriteItem { ver: Some(ver), ..asked.clone() };
-        push(
-            time,
-            client.clone(),
-            Kind::Invoke,
-            EventBody::Write(Write { op_id: op_id.as_str().into(), item: asked }),
-        );
-        push(
-            time + 40,
-            client.clone(),
-            Kind::Ok,
-            EventBody::Write(Write { op_id: op_id.as_str().into(), item: done }),
-        );
+        let body = EventBody::Write(Write { op_id, item: asked });
+        push(time, client.clone(), Kind::Invoke, body);
+        let body = EventBody::Write(Write { op_id, item: done });
+        push(time + 40, client.clone(), Kind::Ok, body);
         let deliver = Deliver {
             topic: "events".into(),
             partition: 0,
             offset: round as i64,
-            key: key.as_str().into(),
+            key,
             ver,
             value: value.clone(),
-            op_id: op_id.as_str().into(),
+            op_id,
             event_id: None,
         };
         let consumer = Process::Actor("consumer".into());
         push(time + 50, consumer.clone(), Kind::Ok, EventBody::Deliver(deliver));
-        let effect = Effect {
-            store: "projection".into(),
-            key: key.as_str().into(),
-            ver,
-            op_id: op_id.as_str().into(),
-            event_id: None,
-        };
+        let effect = Effect { store: "projection".into(), key, ver, op_id, event_id: None };
         push(time + 60, consumer, Kind::Ok, EventBody::Effect(effect));
-        let asked = ReadItem { key: key.as_str().into(), ..ReadItem::default() };
-        let seen = ReadItem {
-            key: key.as_str().into(),
-            ver: Some(ver),
-            value: value.clone(),
-            source: Some(Source::Db),
-        };
+        let asked = ReadItem { key, ..ReadItem::default() };
+        let seen = ReadItem { key, ver: Some(ver), value: value.clone(), source: Some(Source::Db) };
         push(time + 70, client.clone(), Kind::Invoke, EventBody::Read(Read { item: asked }));
         push(time + 80, client, Kind::Ok, EventBody::Read(Read { item: seen }));
         ledger.push(LedgerRow {
-            key: key.into(),
+            key,
             ver,
-            op_id: op_id.into(),
+            op_id,
             value,
             base_ver: Some(ver - 1),
             delta: None,

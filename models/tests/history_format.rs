@@ -209,7 +209,7 @@ prop_compose! {
 }
 
 prop_compose! {
-    fn copy_row()(store in prop_oneof![Just(Text::new_static("cache")), name()], key in name(), ver in ver(),
+    fn copy_row()(store in prop_oneof![Just(Text::from("cache")), name()], key in name(), ver in ver(),
         value in scalar()) -> CopyRow {
         CopyRow { store, key, ver, value }
     }
@@ -256,7 +256,7 @@ fn history() -> impl Strategy<Value = History> {
             let kinds = if body.is_observation() { vec![Kind::Ok] } else { vec![Kind::Invoke, completion] };
             for kind in kinds {
                 let index = events.len() as u64;
-                let (process, body, error) = (process.clone(), body.clone(), error.clone());
+                let (process, body, error) = (process.clone(), body.clone(), error);
                 events.push(Event { index, time: index * 10, process, kind, body, error });
             }
         }

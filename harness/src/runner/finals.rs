@@ -106,7 +106,7 @@ fn folded(rows: &[LedgerRow]) -> Vec<CopyRow> {
     }
     let copy = |row: &&LedgerRow| CopyRow {
         store: "ledger".into(),
-        key: row.key.clone(),
+        key: row.key,
         ver: Some(row.ver),
         value: row.value.clone(),
     };

@@ -353,7 +353,7 @@ fn is_null(value: &Scalar) -> bool {
 }
 
 fn cache() -> Text {
-    Text::new_static("cache")
+    Text::from("cache")
 }
 
 fn is_cache(store: &str) -> bool {

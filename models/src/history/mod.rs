@@ -69,5 +69,6 @@ pub use operation::{Operation, Outcome};
 pub use recorded::{FORMAT_VERSION, Final, History, HistoryError, Note};
 pub use scalar::Scalar;
 
-/// A name, a key, an id: short ones, which nearly all are, lie where they are used, with nothing to follow to.
-pub type Text = smol_str::SmolStr;
+/// A name, a key, an id: eight bytes that can be copied. Each distinct text is kept once, for as long as the process
+/// lives: a history names the same operation four to six times, and the same keys all the time.
+pub type Text = ustr::Ustr;

@@ -57,9 +57,9 @@ impl Operation {
     /// observation.
     pub(super) fn invoked(event: &Event, session: u32) -> Option<Operation> {
         let (op_id, reads, writes) = match &event.body {
-            EventBody::Write(write) => (Some(write.op_id.clone()), Vec::new(), vec![write.item.clone()]),
+            EventBody::Write(write) => (Some(write.op_id), Vec::new(), vec![write.item.clone()]),
             EventBody::Read(read) => (None, vec![read.item.clone()], Vec::new()),
-            EventBody::Txn(txn) => (Some(txn.op_id.clone()), txn.reads.clone(), txn.writes.clone()),
+            EventBody::Txn(txn) => (Some(txn.op_id), txn.reads.clone(), txn.writes.clone()),
             _ => return None,
         };
         Some(Operation {
@@ -69,7 +69,7 @@ impl Operation {
             complete_index: None,
             invoke_time: event.time,
             complete_time: None,
-            outcome: Outcome::Info(Text::new_static(NO_COMPLETION)),
+            outcome: Outcome::Info(Text::from(NO_COMPLETION)),
             op_id,
             reads,
             writes,

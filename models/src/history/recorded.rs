@@ -298,5 +298,5 @@ fn observation(event: &Event) -> Result<(), String> {
 }
 
 fn reason(event: &Event) -> Text {
-    event.error.clone().unwrap_or(Text::new_static("no reason was recorded"))
+    event.error.unwrap_or(Text::from("no reason was recorded"))
 }

@@ -45,7 +45,7 @@ impl fmt::Display for Scalar {
         match self {
             Scalar::Null => f.write_str("nothing"),
             Scalar::Int(number) => write!(f, "{number}"),
-            Scalar::Text(text) => write!(f, "{text:?}"),
+            Scalar::Text(text) => write!(f, "{:?}", text.as_str()),
             Scalar::Json(text) => f.write_str(text),
         }
     }

@@ -76,7 +76,7 @@ impl Script {
             "writes" => {
                 let done = words.write();
                 let asked = WriteItem { ver: None, base_ver: None, ..done.item.clone() };
-                let asked = Write { op_id: done.op_id.clone(), item: asked };
+                let asked = Write { op_id: done.op_id, item: asked };
                 self.push(process, Kind::Invoke, EventBody::Write(asked));
                 self.push(process, Kind::Ok, EventBody::Write(done));
             }

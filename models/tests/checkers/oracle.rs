@@ -80,10 +80,10 @@ fn committed(history: &History) -> Vec<LedgerRow> {
     for op in history.ops().iter().filter(|op| op.is_ok()) {
         for item in &op.writes {
             rows.push(LedgerRow {
-                key: item.key.clone(),
+                key: item.key,
                 // A version that is not known is none that anything announces.
                 ver: item.ver.unwrap_or(u64::MAX),
-                op_id: op.op_id.clone().unwrap_or_default(),
+                op_id: op.op_id.unwrap_or_default(),
                 value: item.value.clone(),
                 ..LedgerRow::default()
             });

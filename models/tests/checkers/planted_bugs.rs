@@ -179,7 +179,7 @@ fn forget_write(Broken { events, .. }: &mut Broken) -> Option<()> {
         .iter()
         .filter(|event| event.kind == Kind::Ok)
         .filter_map(|event| match &event.body {
-            EventBody::Write(write) => Some(write.op_id.clone()),
+            EventBody::Write(write) => Some(write.op_id),
             _ => None,
         })
         .collect();
@@ -253,7 +253,7 @@ fn write_then_read(
     let writes = places(events, is_ok_write);
     writes.into_iter().find_map(|write| {
         let key = match &events[write].body {
-            EventBody::Write(body) => body.item.key.clone(),
+            EventBody::Write(body) => body.item.key,
             _ => return None,
         };
         let read = reads.iter().copied().find(|read| {

@@ -178,10 +178,10 @@ fn deliver_of(row: &LedgerRow, offset: usize) -> Deliver {
         topic: "events".into(),
         partition: 0,
         offset: offset as i64,
-        key: row.key.clone(),
+        key: row.key,
         ver: row.ver,
         value: row.value.clone(),
-        op_id: row.op_id.clone(),
+        op_id: row.op_id,
         event_id: None,
     }
 }
