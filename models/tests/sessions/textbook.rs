@@ -1,6 +1,7 @@
 //! Small histories, with the guarantees that each of them breaks.
 
 use crosscheck_models::foreign::{Format, OpHistory, read};
+use crosscheck_models::isolation::Inference;
 use crosscheck_models::session::{Assumed, Guarantee, Reason, Sessions, sessions, verify_circle};
 use crosscheck_models::verdict::Verdict;
 
@@ -179,6 +180,25 @@ fn in_the_order_of_real_time() {
         "2 ok read 1",
     ];
     assert_eq!(in_time(&failed), Verdict::Valid);
+}
+
+/// Real time counts where it is assumed and the history has it.
+#[test]
+fn what_is_assumed_rests_on_the_inference_and_the_history() {
+    let timed = read(&mut "{:process 0 :type :ok :f :write :value 1}".as_bytes(), Format::Edn).expect("EDN");
+    let untimed = read(&mut "w(1,1,0,0)".as_bytes(), Format::Plume).expect("lines");
+    let linearizable = Inference { linearizable_keys: true, ..Inference::default() };
+    let sequential = Inference { sequential_keys: true, ..Inference::default() };
+    let updates = Inference { wfr_keys: true, ..Inference::default() };
+    let shared = Assumed { is_shared: true, ..Assumed::default() };
+    let in_order = Assumed { has_session_order: true, ..shared };
+    for history in [&timed, &untimed] {
+        assert_eq!(Assumed::of(history, Inference::default()), Assumed::default());
+        assert_eq!(Assumed::of(history, sequential), in_order);
+        assert_eq!(Assumed::of(history, updates), Assumed { has_updates: true, ..shared });
+    }
+    assert_eq!(Assumed::of(&timed, linearizable), Assumed { has_realtime: true, ..in_order });
+    assert_eq!(Assumed::of(&untimed, linearizable), in_order);
 }
 
 /// A completion that stands alone may have begun where it ended: it is not behind itself.
