@@ -120,6 +120,19 @@ fn values_that_are_versions() {
 }
 
 #[test]
+fn a_version_may_be_written_twice_and_a_value_may_not() {
+    let lines = ["write 3", "write 3", "read 3", "read 2"].map(|did| {
+        let (f, value) = did.split_once(' ').expect("f and value");
+        format!("{{:process 0 :type :invoke :f :{f}}} {{:process 0 :type :ok :f :{f} :value {value}}}")
+    });
+    let history = read(&mut lines.concat().as_bytes(), Format::Edn).expect("a history");
+    let options = StalenessOptions { versions_max: Some(0), ms_max: None, has_versions: true };
+    let stale = judged(&history, options).by_versions.expect("2 is older than 3");
+    assert_eq!((stale.0, stale.1.versions_behind), (1, 1));
+    staleness(&history, bounds(Some(0), None), &mut || true).expect_err("3 is written twice");
+}
+
+#[test]
 fn without_reads_times_or_budget_it_is_unknown() {
     let of = |text: &str, options| {
         let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");

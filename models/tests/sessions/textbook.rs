@@ -209,6 +209,48 @@ fn what_ends_where_it_begins_is_not_before_itself() {
 }
 
 #[test]
+fn a_link_needs_all_of_its_reason() {
+    let text = "w(1,1,0,0)\nw(1,2,0,1)\nr(1,2,1,2)\nr(1,1,1,3)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let circle = judged(&history, Guarantee::Pram, SHARED).circle.expect("a circle");
+    for (reason, assumed) in
+        [(Reason::Initial, SHARED), (Reason::Realtime, SHARED), (Reason::Realtime, IN_TIME)]
+    {
+        let mut forged = circle.clone();
+        forged.links.iter_mut().for_each(|link| link.reason = reason.clone());
+        verify_circle(&history, Guarantee::Pram, assumed, &forged).expect_err("neither is so");
+    }
+    // What was read before a write is before it, where that is given.
+    let text = "r(1,2,0,0)\nw(1,1,0,1)\nr(1,1,1,2)\nw(1,2,1,3)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let assumed = Assumed::default();
+    let circle = judged(&history, Guarantee::WritesFollowReads, assumed).circle.expect("a circle");
+    assert!(circle.links.iter().any(|link| matches!(link.reason, Reason::Update { .. })));
+    verify_circle(&history, Guarantee::Pram, assumed, &circle).expect_err("it is not given");
+}
+
+#[test]
+fn what_failed_may_be_tried_again() {
+    let first = ["0 ok write 1", "1 fail write 1", "1 ok read 1"];
+    assert_eq!(in_time(&first), Verdict::Valid);
+    let again = ["0 fail write 1", "0 ok write 1", "1 ok read 1"];
+    assert_eq!(in_time(&again), Verdict::Valid);
+    let twice = "{:process 0 :type :ok :f :write :value 1} {:process 1 :type :info :f :write :value 1}";
+    let history = read(&mut twice.as_bytes(), Format::Edn).expect("a history");
+    sessions(&history, Guarantee::Pram, IN_TIME, &mut || true).expect_err("nobody can say which is read");
+}
+
+/// An invocation need not say what a read will give.
+#[test]
+fn reads_without_a_value_say_nothing() {
+    let text = "{:process 0 :type :invoke :f :txn :value [[:w :x 1] [:r :x]]}
+        {:process 1 :type :ok :f :txn :value [[:r :x 1]]}";
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("a history");
+    let found = judged(&history, Guarantee::Pram, SHARED);
+    assert_eq!((found.verdict, found.exercised["reads"]), (Verdict::Valid, 1));
+}
+
+#[test]
 fn nothing_may_be_written_too() {
     let lines = ["0 ok write 1", "0 ok write nil", "0 ok read 1", "0 ok read nil", "0 ok read 1"];
     assert_eq!(in_time(&lines), Verdict::Valid);
