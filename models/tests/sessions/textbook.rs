@@ -2,7 +2,9 @@
 
 use crosscheck_models::foreign::{Format, OpHistory, read};
 use crosscheck_models::isolation::Inference;
-use crosscheck_models::session::{Assumed, Guarantee, Reason, Sessions, sessions, verify_circle};
+use crosscheck_models::session::{
+    Assumed, Circle, Guarantee, Link, Point, Reason, Sessions, Version, sessions, verify_circle,
+};
 use crosscheck_models::verdict::Verdict;
 
 /// Judges, and checks what is said for a violation.
@@ -227,6 +229,29 @@ fn a_link_needs_all_of_its_reason() {
     let circle = judged(&history, Guarantee::WritesFollowReads, assumed).circle.expect("a circle");
     assert!(circle.links.iter().any(|link| matches!(link.reason, Reason::Update { .. })));
     verify_circle(&history, Guarantee::Pram, assumed, &circle).expect_err("it is not given");
+}
+
+/// Whoever reads something older than what it has just written breaks other guarantees than this one.
+#[test]
+fn a_way_is_one_that_the_guarantee_speaks_of() {
+    let text = "w(1,2,1,0)\nr(1,2,0,1)\nw(1,1,0,2)\nr(1,2,0,2)\n";
+    let history = read(&mut text.as_bytes(), Format::Plume).expect("a history");
+    let point = |call, mop| Point { call, mop };
+    let version = |value: &str, call| Version { value: Some(value.to_owned()), write: Some(point(call, 0)) };
+    let links = vec![
+        Link {
+            from: version("1", 2),
+            to: version("2", 0),
+            reason: Reason::Seen { path: vec![point(2, 0), point(2, 1)] },
+        },
+        Link { from: version("2", 0), to: version("1", 2), reason: Reason::Update { read: point(1, 0) } },
+    ];
+    let (key, session) = ("1".to_owned(), Some("0".to_owned()));
+    let circle = Circle { key, session, links, calls: vec![0, 1, 2], text: Vec::new() };
+    verify_circle(&history, Guarantee::WritesFollowReads, Assumed::default(), &circle)
+        .expect_err("it says nothing of own writes");
+    let updates = Assumed { has_updates: true, ..Assumed::default() };
+    verify_circle(&history, Guarantee::ReadYourWrites, updates, &circle).expect_err("not in one transaction");
 }
 
 #[test]
