@@ -1,6 +1,7 @@
 //! The checkers: against planted histories, against naive oracles, against bugs planted in correct runs; and
 //! the stories as people read them.
 
+mod applicable;
 mod generated;
 mod history_text;
 mod oracle;

@@ -3,7 +3,9 @@
 use std::fmt::Write as _;
 
 use crosscheck_models::foreign::{Format, OpHistory, Outcome, read};
-use crosscheck_models::staleness::{KnownVersion, Staleness, StalenessOptions, staleness, verify_stale_read};
+use crosscheck_models::staleness::{
+    KnownVersion, StaleRead, Staleness, StalenessOptions, staleness, verify_stale_read,
+};
 use crosscheck_models::verdict::Verdict;
 use proptest::prelude::*;
 
@@ -121,14 +123,19 @@ fn values_that_are_versions() {
 
 #[test]
 fn a_version_may_be_written_twice_and_a_value_may_not() {
-    let lines = ["write 3", "write 3", "read 3", "read 2"].map(|did| {
+    let lines = ["write 3", "write 3", "read 2", "read 2"].map(|did| {
         let (f, value) = did.split_once(' ').expect("f and value");
         format!("{{:process 0 :type :invoke :f :{f}}} {{:process 0 :type :ok :f :{f} :value {value}}}")
     });
     let history = read(&mut lines.concat().as_bytes(), Format::Edn).expect("a history");
     let options = StalenessOptions { versions_max: Some(0), ms_max: None, has_versions: true };
     let stale = judged(&history, options).by_versions.expect("2 is older than 3");
-    assert_eq!((stale.0, stale.1.versions_behind), (1, 1));
+    assert_eq!((stale.0, stale.1.versions_behind), (2, 1));
+    // What was read is no newer than itself.
+    let mut forged = StaleRead { read: 3, ..stale.1 };
+    verify_stale_read(&history, options, &forged).expect("the other read is as stale");
+    forged.newer = vec![KnownVersion { value: Some("2".to_owned()), write: None, known_by: Some(2) }];
+    verify_stale_read(&history, options, &forged).expect_err("2 is as old as 2");
     staleness(&history, bounds(Some(0), None), &mut || true).expect_err("3 is written twice");
 }
 
