@@ -12,7 +12,7 @@ use super::graph::{Edges, WW};
 use super::rw_register::Registers;
 use super::txns::Txns;
 use super::versions::{NONE, direct};
-use crate::foreign::Word;
+use crate::foreign::{Outcome, Word};
 use crate::hash::HashMap;
 
 /// What may be assumed about the versions of a key.
@@ -143,7 +143,11 @@ impl Inferred {
         let mut last: HashMap<(Word, u32), (u32, u32)> = HashMap::default();
         for (txn, key, version) in self.met(registers) {
             let process = txns.txns[txn as usize].process;
-            let before = last.insert((process, key), (txn, version));
+            let before = last.get(&(process, key)).copied();
+            // What is undecided may take effect behind what its process does later.
+            if txns.txns[txn as usize].outcome == Outcome::Ok {
+                last.insert((process, key), (txn, version));
+            }
             // Within a transaction the order of reads and writes is another assumption.
             if let Some((_, before)) = before.filter(|(other, _)| *other != txn) {
                 pairs.push((before, version));
