@@ -69,6 +69,9 @@ fn an_order_against_real_time_explains_nothing() {
     verify_order(&two, &order(&[1, 0], Extent::Process)).expect("two processes");
     verify_order(&two, &order(&[0, 1], Extent::Realtime)).expect("one after the other");
     verify_order(&two, &order(&[1, 0], Extent::Realtime)).expect_err("the second had not begun");
+    let own = history(&["0 do [[:w :x 1]]", "0 do [[:w :y 1]]"]);
+    verify_order(&own, &order(&[1, 0], Extent::Data)).expect("the data do not say");
+    verify_order(&own, &order(&[1, 0], Extent::Process)).expect_err("one process did both");
     // With something between them in the file, they are further apart than one place.
     let three = history(&["0 do [[:w :x 1]]", "1 do [[:w :y 1]]", "2 do [[:w :z 1]]"]);
     verify_order(&three, &order(&[1, 2, 0], Extent::Realtime)).expect_err("the first had ended");
