@@ -24,7 +24,7 @@ use thiserror::Error;
 use crate::collection::{self, BankOptions, SetOptions};
 use crate::foreign::OpHistory;
 use crate::isolation::{self, Inference, Judgement, Level, Order, ShapeError};
-use crate::object::{self, Object};
+use crate::object::{self, Keys, Object};
 use crate::session::Guarantee;
 use crate::staleness::StalenessOptions;
 use crate::verdict::Verdict;
@@ -62,6 +62,8 @@ pub enum Checker {
     Staleness,
     /// A linearizable register, or one for each key.
     Register,
+    /// Several registers whose transactions are linearizable.
+    MultiRegister,
     /// A linearizable counter.
     LinearizableCounter,
     /// A linearizable lock.
@@ -92,7 +94,7 @@ pub enum Checker {
     Kafka,
 }
 
-const NAMES: [(&str, Checker); 26] = [
+const NAMES: [(&str, Checker); 27] = [
     ("list-append", Checker::ListAppend),
     ("rw-register", Checker::RwRegister),
     ("read-committed", Checker::ReadCommitted),
@@ -105,6 +107,7 @@ const NAMES: [(&str, Checker); 26] = [
     ("pram", Checker::Pram),
     ("staleness", Checker::Staleness),
     ("register", Checker::Register),
+    ("multi-register", Checker::MultiRegister),
     ("linearizable-counter", Checker::LinearizableCounter),
     ("mutex", Checker::Mutex),
     ("fifo-queue", Checker::FifoQueue),
@@ -135,6 +138,15 @@ impl Checker {
         NAMES.iter().map(|(_, checker)| *checker)
     }
 
+    /// Those of the guarantees of sessions.
+    pub const SESSIONS: [Checker; 5] = [
+        Checker::ReadYourWrites,
+        Checker::MonotonicReads,
+        Checker::MonotonicWrites,
+        Checker::WritesFollowReads,
+        Checker::Pram,
+    ];
+
     /// Its name.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, checker)| *checker == self).map_or("", |(name, _)| name)
@@ -157,6 +169,7 @@ impl Checker {
             Checker::Pram => "read your writes, monotonic reads and monotonic writes together",
             Checker::Staleness => "how many versions, and how long, reads of registers are behind",
             Checker::Register => "a linearizable register, or one for each key",
+            Checker::MultiRegister => "several registers whose transactions are linearizable",
             Checker::LinearizableCounter => "a linearizable counter",
             Checker::Mutex => "a linearizable lock",
             Checker::FifoQueue => "a linearizable queue",
@@ -204,6 +217,10 @@ pub struct Options {
     pub bank: BankOptions,
     /// How sets are judged.
     pub set: SetOptions,
+    /// Whether an object is one, or one for each key.
+    pub keys: Keys,
+    /// How many keys each read of a long fork has; as many as it reads, if not given.
+    pub group_size: Option<usize>,
     /// How far reads may be behind.
     pub staleness: StalenessOptions,
     /// Certificates are replayed too; one that does not explain the history makes the verdict unknown.
@@ -283,6 +300,7 @@ pub fn check(
         Checker::Pram => of_sessions(Guarantee::Pram, go_on)?,
         Checker::Staleness => sessions::of_staleness(history, options.staleness, go_on)?,
         Checker::Register => of_object(history, options, Object::Register, go_on)?,
+        Checker::MultiRegister => of_object(history, options, Object::MultiRegister, go_on)?,
         Checker::LinearizableCounter => of_object(history, options, Object::Counter, go_on)?,
         Checker::Mutex => of_object(history, options, Object::Mutex, go_on)?,
         Checker::FifoQueue => of_object(history, options, Object::FifoQueue, go_on)?,
@@ -293,7 +311,7 @@ pub fn check(
         Checker::TotalQueue => collected(collection::Checker::TotalQueue)?,
         Checker::UniqueIds => collected(collection::Checker::UniqueIds)?,
         Checker::Bank => collected(collection::Checker::Bank(options.bank))?,
-        Checker::LongFork => collected(collection::Checker::LongFork)?,
+        Checker::LongFork => collected(collection::Checker::LongFork(options.group_size))?,
         Checker::CausalReverse => collected(collection::Checker::CausalReverse)?,
         Checker::AdyaG2 => collected(collection::Checker::AdyaG2)?,
         Checker::Kafka => collected(collection::Checker::Kafka)?,
@@ -397,11 +415,11 @@ fn of_object(
     object: Object,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Check, ShapeError> {
-    let found = object::linearizable(history, object, go_on)?;
+    let found = object::linearizable(history, object, options.keys, go_on)?;
     let (mut verdict, mut reason) = (found.verdict, found.reason.clone());
     if verdict == Verdict::Valid
         && options.replay
-        && let Err(error) = object::verify_linearization(history, object, &found)
+        && let Err(error) = object::verify_linearization(history, object, options.keys, &found)
     {
         (verdict, reason) = (Verdict::Unknown, unproved("order", &error));
     }

@@ -6,7 +6,7 @@ use std::fmt::Write as _;
 
 use crosscheck_models::foreign::{Format, OpHistory, read};
 use crosscheck_models::generate::{Isolation, Kind, Spec, generate};
-use crosscheck_models::object::{Linearizability, Object, linearizable, verify_linearization};
+use crosscheck_models::object::{Keys, Linearizability, Object, linearizable, verify_linearization};
 use crosscheck_models::verdict::Verdict;
 use proptest::prelude::*;
 
@@ -15,9 +15,10 @@ fn parsed(text: &str) -> OpHistory {
 }
 
 fn judged(history: &OpHistory, object: Object) -> Linearizability {
-    let found = linearizable(history, object, &mut || true).expect("such an object");
+    let found = linearizable(history, object, Keys::Told, &mut || true).expect("such an object");
     if found.verdict == Verdict::Valid {
-        verify_linearization(history, object, &found).unwrap_or_else(|error| panic!("{error}\n{found:?}"));
+        verify_linearization(history, object, Keys::Told, &found)
+            .unwrap_or_else(|error| panic!("{error}\n{found:?}"));
     }
     assert_eq!(found.witness.is_some(), found.verdict == Verdict::Violated);
     found
@@ -207,7 +208,7 @@ fn simulated_registers_are_judged_by_their_strength() {
 #[test]
 fn a_search_without_budget_is_unknown() {
     let history = simulated(Kind::CasRegister, Isolation::Serializable, |spec| spec.txns = 20_000);
-    let found = linearizable(&history, Object::Register, &mut || false).expect("a register");
+    let found = linearizable(&history, Object::Register, Keys::Told, &mut || false).expect("a register");
     assert_eq!(found.verdict, Verdict::Unknown);
     assert!(found.reason.is_some_and(|reason| reason.starts_with("the time was over")));
 }

@@ -11,8 +11,9 @@ struct Seen {
     written: Vec<bool>,
 }
 
-pub(super) fn long_fork(history: &OpHistory) -> Collected {
+pub(super) fn long_fork(history: &OpHistory, group_size: Option<usize>) -> Collected {
     let mut tally = Tally::default();
+    let mut odd = None;
     let mut groups: BTreeMap<Vec<String>, Vec<Seen>> = BTreeMap::new();
     let mut count = 0;
     for (call, known) in calls_of(history, &["read", "txn"]).filter(|(_, call)| is_ok(call)) {
@@ -29,6 +30,10 @@ pub(super) fn long_fork(history: &OpHistory) -> Collected {
         }
         if is_read_only && reads.len() > 1 {
             count += 1;
+            if let Some(size) = group_size.filter(|size| *size != reads.len() && odd.is_none()) {
+                let (line, of) = (line(history, known), reads.len());
+                odd = Some(format!("the read of line {line} is of {of} keys, where a group has {size}"));
+            }
             reads.sort();
             let (keys, written) = reads.into_iter().unzip();
             groups.entry(keys).or_default().push(Seen { call, written });
@@ -54,5 +59,6 @@ pub(super) fn long_fork(history: &OpHistory) -> Collected {
             }
         }
     }
-    tally.into_collected((count == 0).then_some("no transaction read several keys"))
+    let none = (count == 0).then(|| "no transaction read several keys".to_owned());
+    tally.into_collected(none.or(odd).as_deref())
 }

@@ -68,8 +68,8 @@ pub enum Checker {
     Counter,
     /// The accounts always have the same total.
     Bank(BankOptions),
-    /// Two reads never see two writes in opposite orders.
-    LongFork,
+    /// Two reads never see two writes in opposite orders; where it is said, each read is of so many keys.
+    LongFork(Option<usize>),
     /// Whoever sees a write sees what had ended before it began.
     CausalReverse,
     /// Of two inserts that exclude each other, one succeeds at most.
@@ -88,7 +88,7 @@ pub fn check(history: &OpHistory, checker: Checker) -> Collected {
         Checker::UniqueIds => numbers::unique_ids(history),
         Checker::Counter => numbers::counter(history),
         Checker::Bank(options) => accounts::bank(history, options),
-        Checker::LongFork => forks::long_fork(history),
+        Checker::LongFork(group_size) => forks::long_fork(history, group_size),
         Checker::CausalReverse => order::causal_reverse(history),
         Checker::AdyaG2 => order::adya_g2(history),
         Checker::Kafka => log::log(history),

@@ -1,14 +1,25 @@
 //! What the operations of an object do, key by key.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use super::Object;
+use super::{Keys, Object};
 use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
 use crate::hash::HashSet;
 use crate::isolation::ShapeError;
 
-/// What an operation does.
+const NO_PAIR: &str = "with keys, the value of every operation is a pair: [key value]";
+
+/// A read or a write of one of several registers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(super) struct Micro {
+    register: Word,
+    value: Word,
+    is_write: bool,
+}
+
+/// What an operation does.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(super) enum Action {
     Read(Word),
     Write(Word),
@@ -21,6 +32,8 @@ pub(super) enum Action {
     Dequeue(Word),
     /// A dequeue of which nobody knows what it took.
     DequeueAny,
+    /// Reads and writes of several registers, one after another and all at once.
+    Txn(Arc<[Micro]>),
 }
 
 /// The state of an object.
@@ -30,6 +43,8 @@ pub(super) enum State {
     Count(i64),
     Held(bool),
     Queue(Vec<Word>),
+    /// Several registers by their names; what is not there is nil.
+    Values(BTreeMap<Word, Word>),
 }
 
 impl Action {
@@ -38,6 +53,7 @@ impl Action {
         match self {
             Action::Read(_) | Action::Count(_) => true,
             Action::Cas(old, new) => old == new,
+            Action::Txn(micros) => micros.iter().all(|micro| !micro.is_write),
             _ => false,
         }
     }
@@ -61,9 +77,23 @@ impl Action {
             (Action::DequeueAny, State::Queue(items)) => {
                 Some(State::Queue(items.get(1..).unwrap_or_default().to_vec()))
             }
+            (Action::Txn(micros), State::Values(values)) => all_at_once(micros, values).map(State::Values),
             _ => None,
         }
     }
+}
+
+/// What the registers hold behind a transaction; none where it read what was not there.
+fn all_at_once(micros: &[Micro], values: &BTreeMap<Word, Word>) -> Option<BTreeMap<Word, Word>> {
+    let mut values = values.clone();
+    for Micro { register, value, is_write } in micros {
+        if *is_write {
+            values.insert(*register, *value);
+        } else if values.get(register).unwrap_or(&Word::NIL) != value {
+            return None;
+        }
+    }
+    Some(values)
 }
 
 impl Object {
@@ -73,12 +103,13 @@ impl Object {
             Object::Counter => State::Count(0),
             Object::Mutex => State::Held(false),
             Object::FifoQueue => State::Queue(Vec::new()),
+            Object::MultiRegister => State::Values(BTreeMap::new()),
         }
     }
 }
 
 /// One operation that has, or may have, happened.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub(super) struct Step {
     pub(super) call: u32,
     pub(super) begin: u32,
@@ -101,29 +132,37 @@ impl Part {
     /// Whether each written value is written once, and nothing is compared.
     pub(super) fn has_unique_writes(&self) -> bool {
         let mut written = HashSet::default();
-        self.steps.iter().all(|step| match step.action {
-            Action::Write(value) => value != Word::NIL && written.insert(value),
+        self.steps.iter().all(|step| match &step.action {
+            Action::Write(value) => *value != Word::NIL && written.insert(*value),
             Action::Cas(..) => false,
             _ => true,
         })
     }
 }
 
-/// The operations of each object. Where every value is a pair, as Jepsen's independent keys have it, its first
-/// half is the key.
-pub(super) fn parts(history: &OpHistory, object: Object) -> Result<Vec<Part>, ShapeError> {
-    let known = || history.calls().iter().enumerate().filter(|(_, call)| has_name(history, object, call));
+/// The operations of each object. Where every value of a register is a pair, as Jepsen's independent keys have it,
+/// its first half is the key; of other objects where that is said.
+pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<Vec<Part>, ShapeError> {
+    let known =
+        || history.calls().iter().enumerate().filter(|(_, call)| has_name(history, object, keys, call));
     let is_pair = |value: Value<'_>| value.items().is_some_and(|items| items.count() == 2);
-    let is_by_key = known().next().is_some()
-        && object == Object::Register
-        && known().all(|(_, call)| is_pair(history.value_of(call)))
-        && known().any(|(_, call)| history.f(call.telling_op()) != "cas");
+    let looks_so = || {
+        known().next().is_some()
+            && object == Object::Register
+            && known().all(|(_, call)| is_pair(history.value_of(call)))
+            && known().any(|(_, call)| history.f(call.telling_op()) != "cas")
+    };
+    let is_by_key = keys == Keys::Independent || looks_so();
     let mut parts: BTreeMap<&[Word], Part> = BTreeMap::new();
     for (at, call) in known() {
         let value = history.value_of(call);
         let mut halves = value.items().filter(|_| is_by_key);
         let (key, value) = match halves.as_mut().map(|halves| (halves.next(), halves.next())) {
             Some((Some(key), Some(value))) => (Some(key), value),
+            _ if is_by_key => {
+                let line = history.ops()[call.telling_op() as usize].line;
+                return Err(ShapeError { line, message: NO_PAIR.to_owned() });
+            }
             _ => (None, value),
         };
         let part = parts.entry(key.map_or(&[][..], Value::words)).or_default();
@@ -142,15 +181,18 @@ fn sorted(mut part: Part) -> Part {
     part
 }
 
-fn has_name(history: &OpHistory, object: Object, call: &Call) -> bool {
+fn has_name(history: &OpHistory, object: Object, keys: Keys, call: &Call) -> bool {
     let names: &[&str] = match object {
         Object::Register => &["read", "r", "write", "w", "cas"],
         Object::Counter => &["read", "r", "add", "inc", "increment"],
         Object::Mutex => &["acquire", "release"],
         Object::FifoQueue => &["enqueue", "dequeue"],
+        Object::MultiRegister => &["txn", ""],
     };
     names.contains(&history.f(call.telling_op()))
-        && (object != Object::Counter || history.value_of(call).items().is_none())
+        && (object != Object::Counter
+            || keys == Keys::Independent
+            || history.value_of(call).items().is_none())
 }
 
 fn add(
@@ -186,6 +228,10 @@ fn add(
         "acquire" => Action::Acquire,
         "release" => Action::Release,
         "enqueue" => Action::Enqueue(scalar(value)?),
+        "txn" | "" => match micros(value, call.outcome == Outcome::Ok).map_err(error)? {
+            micros if micros.is_empty() => return Ok(()),
+            micros => Action::Txn(micros.into()),
+        },
         _ if is_undecided => Action::DequeueAny,
         _ => Action::Dequeue(scalar(value)?),
     };
@@ -197,6 +243,32 @@ fn add(
     }
     part.steps.push(Step { call: at, begin: call.begin, end: call.end, action });
     Ok(())
+}
+
+/// The reads and writes of a transaction. Nobody knows what one read that is not known to have happened.
+fn micros(value: Value<'_>, happened: bool) -> Result<Vec<Micro>, &'static str> {
+    const SHAPE: &str =
+        "a transaction is a list of micro-operations like [:w register value] or [:r register value]";
+    let one = |value: Value<'_>| match value.words() {
+        [word] => Ok(*word),
+        _ => Err("a register and its value are a number, a text or a name each"),
+    };
+    let mut micros = Vec::new();
+    for mop in value.items().ok_or(SHAPE)? {
+        let parts: Vec<Value<'_>> = mop.items().ok_or(SHAPE)?.collect();
+        match (parts.first().and_then(|f| f.as_text()), &parts[..]) {
+            (Some("r" | "read"), [_, _] | [_, _, _]) if !happened => {}
+            (Some("r" | "read"), [_, register, value]) => {
+                micros.push(Micro { register: one(*register)?, value: one(*value)?, is_write: false });
+            }
+            (Some("w" | "write"), [_, register, value]) => {
+                micros.push(Micro { register: one(*register)?, value: one(*value)?, is_write: true });
+            }
+            (Some("append"), _) => return Err("appends to lists: check it as list-append"),
+            _ => return Err(SHAPE),
+        }
+    }
+    Ok(micros)
 }
 
 /// Reads of a counter are of numbers.

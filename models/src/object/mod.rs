@@ -33,6 +33,18 @@ pub enum Object {
     Mutex,
     /// `enqueue` and `dequeue`, first in, first out; empty at the beginning.
     FifoQueue,
+    /// Transactions of `r` and `w` of several registers, each all at once; every register `nil` at the beginning.
+    MultiRegister,
+}
+
+/// Whether a history is about one object or several.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Keys {
+    /// About one, or about several registers where the values say so: all are pairs.
+    #[default]
+    Told,
+    /// About several: every value is a pair, the first half of which says which.
+    Independent,
 }
 
 /// What an object was found to be.
@@ -79,9 +91,10 @@ enum Answer {
 pub fn linearizable(
     history: &OpHistory,
     object: Object,
+    keys: Keys,
     go_on: &mut dyn FnMut() -> bool,
 ) -> Result<Linearizability, ShapeError> {
-    let parts = parts(history, object)?;
+    let parts = parts(history, object, keys)?;
     let mut found = Linearizability {
         verdict: Verdict::Valid,
         witness: None,

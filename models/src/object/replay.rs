@@ -4,23 +4,24 @@
 use std::collections::BTreeSet;
 
 use super::action::{Step, parts};
-use super::{Linearizability, Object};
+use super::{Keys, Linearizability, Object};
 use crate::foreign::OpHistory;
 
 /// Whether the orders explain every operation of every key, and keep the order of real time.
 pub fn verify_linearization(
     history: &OpHistory,
     object: Object,
+    keys: Keys,
     found: &Linearizability,
 ) -> Result<(), String> {
-    let parts = parts(history, object).map_err(|error| error.to_string())?;
+    let parts = parts(history, object, keys).map_err(|error| error.to_string())?;
     for part in &parts {
         let key = part.key.clone().unwrap_or_default();
         let order = found.orders.get(&key).ok_or_else(|| format!("there is no order for key {key:?}"))?;
-        let of = |call: &u32| part.steps.iter().find(|step| step.call == *call).copied();
+        let of = |call: &u32| part.steps.iter().find(|step| step.call == *call).cloned();
         let steps: Option<Vec<Step>> = if part.steps.windows(2).all(|pair| pair[0].call < pair[1].call) {
             let find = |call: &u32| part.steps.binary_search_by_key(call, |step| step.call).ok();
-            order.iter().map(|call| find(call).map(|at| part.steps[at])).collect()
+            order.iter().map(|call| find(call).map(|at| part.steps[at].clone())).collect()
         } else {
             order.iter().map(of).collect()
         };

@@ -298,8 +298,8 @@ impl<'a> Search<'a> {
 fn needed(steps: &[Step]) -> impl Fn(&Action) -> bool + use<> {
     let seen: HashSet<crate::foreign::Word> = steps
         .iter()
-        .filter_map(|step| match step.action {
-            Action::Read(value) | Action::Cas(value, _) => Some(value),
+        .filter_map(|step| match &step.action {
+            Action::Read(value) | Action::Cas(value, _) => Some(*value),
             _ => None,
         })
         .collect();

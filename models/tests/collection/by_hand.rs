@@ -139,13 +139,13 @@ fn counters_accounts_and_forks_by_hand() {
         ),
         (
             "0 do txn [[:r 1 1] [:r 2 nil]]\n1 do txn [[:r 2 nil] [:r 1 nil]]",
-            Checker::LongFork,
+            Checker::LongFork(None),
             Valid,
             vec![],
         ),
         (
             "0 do txn [[:r 1 1] [:r 2 nil]]\n1 do txn [[:r 2 1] [:r 1 nil]]",
-            Checker::LongFork,
+            Checker::LongFork(None),
             Violated,
             vec!["long-fork"],
         ),

@@ -170,7 +170,7 @@ proptest! {
             writeln!(lines, "{at} do txn [{}]", mops.join(" ")).expect("text grows");
         }
         let is_fork = reads.iter().any(|one| reads.iter().any(|other| one & other != *one && one & other != *other));
-        let found = judged(&lines, Checker::LongFork);
+        let found = judged(&lines, Checker::LongFork(None));
         prop_assert_eq!(found.0 == Verdict::Violated, is_fork, "{}", lines);
     }
 }

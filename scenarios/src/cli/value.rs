@@ -21,6 +21,11 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     Duration::try_from(signed).map_err(|_| format!("{says}, and is not negative"))
 }
 
+/// How many keys a group has: with one alone there is no order between two writes to be seen.
+pub(crate) fn group_size(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|size| *size >= 2).ok_or_else(|| "a group has 2 keys at least".to_owned())
+}
+
 /// Which faults a run injects.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) enum Faults {

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 
 use crosscheck_models::checker::{self, Check, Checker, Options};
 use crosscheck_models::foreign::{self, Columns, Format, OpHistory};
+use crosscheck_models::object::Keys;
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::foreign::CheckedForeign;
 
@@ -77,6 +78,8 @@ fn options(args: &Args) -> Options {
     options.inference.sequential_keys = args.sequential_keys;
     options.inference.wfr_keys = args.wfr_keys;
     options.bank.allow_negative_balances = args.allow_negative_balances;
+    options.keys = if args.by_key { Keys::Independent } else { Keys::Told };
+    options.group_size = args.group_size;
     options.staleness.versions_max = args.max_versions_behind;
     options.staleness.ms_max =
         args.max_time_behind.map(|time| u64::try_from(time.as_millis()).unwrap_or(u64::MAX));

@@ -70,6 +70,13 @@ pub(crate) struct Args {
     /// Accounts of a bank may be overdrawn
     #[arg(long)]
     allow_negative_balances: bool,
+    /// Linearizable objects: values are [key value], and each key is an object by itself; of registers it is seen
+    /// where all are
+    #[arg(long)]
+    by_key: bool,
+    /// Long forks: how many keys each read has; as many as it reads, if not given
+    #[arg(long, value_name = "N", value_parser = value::group_size)]
+    group_size: Option<usize>,
     /// Which column of a table is what, as in key=account,process=session
     #[arg(long, value_name = "ROLE=NAME,..", value_parser = foreign::columns)]
     columns: Option<Columns>,
@@ -114,13 +121,19 @@ fn level(name: &str) -> Result<Level, String> {
 enum Asked {
     Property(Property),
     Checker(Checker),
+    /// The guarantees of sessions, all of them.
+    Sessions,
 }
+
+/// Stands for the checkers of sessions.
+const SESSIONS: &str = "sessions";
 
 fn asked() -> impl TypedValueParser<Value = Asked> {
     // Some checkers have the names of properties: what is meant is told by the history.
     let checkers = Checker::all().map(Checker::name).filter(|name| name.parse::<Property>().is_err());
-    let names = Property::ALL.into_iter().map(Property::id).chain(checkers);
+    let names = Property::ALL.into_iter().map(Property::id).chain(checkers).chain([SESSIONS]);
     PossibleValuesParser::new(names.collect::<Vec<_>>()).map(|name| match name.parse() {
+        _ if name == SESSIONS => Asked::Sessions,
         Ok(property) => Asked::Property(property),
         Err(_) => {
             Asked::Checker(name.parse().expect("only names of properties and checkers are let through"))
@@ -132,17 +145,21 @@ impl Args {
     fn properties(&self) -> Vec<Property> {
         let property = |asked: &Asked| match asked {
             Asked::Property(property) => Some(*property),
-            Asked::Checker(_) => None,
+            Asked::Checker(_) | Asked::Sessions => None,
         };
         self.checker.iter().filter_map(property).collect()
     }
 
     fn checkers(&self) -> Vec<Checker> {
-        let checker = |asked: &Asked| match asked {
-            Asked::Checker(checker) => Some(*checker),
-            Asked::Property(_) => None,
+        let checkers = |asked: &Asked| match asked {
+            Asked::Checker(checker) => vec![*checker],
+            Asked::Sessions => Checker::SESSIONS.to_vec(),
+            Asked::Property(_) => Vec::new(),
         };
-        self.checker.iter().filter_map(checker).collect()
+        let mut all: Vec<Checker> = self.checker.iter().flat_map(checkers).collect();
+        all.sort_unstable();
+        all.dedup();
+        all
     }
 
     fn detail(&self) -> Detail {
