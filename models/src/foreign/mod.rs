@@ -26,6 +26,7 @@ mod form;
 mod format;
 mod log;
 mod op;
+mod ours;
 mod plume;
 mod source;
 mod value;
@@ -35,6 +36,7 @@ pub use call::{Call, Outcome};
 pub use csv::Columns;
 pub use format::{Format, UnknownFormat, detect};
 pub use op::{Op, OpKind};
+pub use ours::{as_ours, ours_as_edn, ours_as_jsonl};
 pub use value::{Form, Items, Store, Value, Word};
 pub use write::{write_edn, write_jsonl};
 

@@ -84,6 +84,14 @@ pub fn write_jsonl(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
     Ok(())
 }
 
+/// A value as JSON.
+pub(super) fn json_text(value: Value<'_>) -> String {
+    let mut text = Vec::new();
+    // Memory takes it, and all of it is UTF-8.
+    let _ = write_json(value, &mut text);
+    String::from_utf8_lossy(&text).into_owned()
+}
+
 fn write_json(value: Value<'_>, out: &mut dyn Write) -> io::Result<()> {
     match value.form() {
         Form::Nil => out.write_all(b"null"),

@@ -9,6 +9,7 @@ mod args;
 mod bench;
 mod check;
 mod conform;
+mod convert;
 mod doctor;
 mod exit;
 mod explore;
@@ -52,6 +53,7 @@ enum Command {
     Check(check::Args),
     Conform(conform::Args),
     Generate(generate::Args),
+    Convert(convert::Args),
     Report(report::Args),
     Doctor(doctor::Args),
     Bench(args::BenchArgs),
@@ -68,6 +70,7 @@ impl Command {
             Command::Check(args) => check::execute(args),
             Command::Conform(args) => conform::execute(&args),
             Command::Generate(args) => generate::execute(&args),
+            Command::Convert(args) => convert::execute(&args),
             Command::Report(args) => report::execute(&args),
             Command::Doctor(args) => doctor::execute(&args),
             Command::Bench(args) => bench::execute(&args),

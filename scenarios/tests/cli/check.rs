@@ -229,3 +229,55 @@ fn what_does_not_fit_the_history_is_refused_by_name() {
         assert!(ran.stderr.contains(said), "{options:?}: {}", ran.stderr);
     }
 }
+
+#[test]
+fn what_one_tool_recorded_another_can_read() {
+    let dir = directory(&[("ours.jsonl", lost_event())]);
+    let convert = |from: &str, to: &str, out: &str| {
+        let ran = crosscheck(dir.path(), &["convert", from, "--to", to, "--out", out]);
+        assert_eq!((ran.exit, ran.stdout.as_str(), ran.stderr.as_str()), (0, "", ""), "{from} to {to}");
+        std::fs::read_to_string(dir.path().join(out)).expect("it was written")
+    };
+    insta::assert_snapshot!(convert("ours.jsonl", "edn", "ours.edn"));
+    let same = convert("ours.jsonl", "crosscheck", "same.jsonl");
+    assert_eq!(same.replace(",\"value\":null", ""), lost_event());
+    assert_eq!(convert("same.jsonl", "crosscheck", "again.jsonl"), same);
+    assert_eq!(
+        convert("ours.edn", "jsonl", "one.jsonl").lines().count(),
+        convert("ours.jsonl", "jsonl", "other.jsonl").lines().count()
+    );
+    let back = convert("ours.edn", "crosscheck", "back.jsonl");
+    assert!(back.contains(r#""f":"write","value":{"op_id":"op-0","key":"k1","value":"a"}"#), "{back}");
+    for file in ["ours.edn", "one.jsonl"] {
+        let ran = crosscheck(dir.path(), &["check", file, "--checker", "register"]);
+        assert_eq!(ran.exit, 0, "{file}: {} {}", ran.stdout, ran.stderr);
+    }
+}
+
+#[test]
+fn what_our_format_has_no_place_for_is_refused_with_its_line() {
+    let lists = "{:process 0 :type :invoke :f :txn :value [[:append 1 2]]}\n";
+    let dir = directory(&[("lists.edn", lists.to_owned())]);
+    let ran = crosscheck(dir.path(), &["convert", "lists.edn", "--to", "crosscheck"]);
+    assert_eq!((ran.exit, ran.stdout.as_str()), (4, ""));
+    assert!(ran.stderr.contains("line 1") && ran.stderr.contains("--to edn"), "{}", ran.stderr);
+}
+
+#[test]
+fn sessions_stand_for_all_their_guarantees_and_keys_for_objects_of_their_own() {
+    let locks = "{:process 0 :type :ok :f :acquire :value [a nil]}\n{:process 1 :type :ok :f :acquire :value [b nil]}\n";
+    let dir = directory(&[
+        ("locks.edn", locks.to_owned()),
+        ("reads.edn", "{:process 0 :type :ok :f :read :value nil}\n".to_owned()),
+    ]);
+    let check = |args: &[&str]| crosscheck(dir.path(), &[&["check"], args].concat());
+    assert_eq!(check(&["locks.edn", "--checker", "mutex"]).exit, 1);
+    assert_eq!(check(&["locks.edn", "--checker", "mutex", "--by-key"]).exit, 0);
+    assert_eq!(check(&["locks.edn", "--checker", "long-fork", "--group-size", "1"]).exit, 2);
+    let sessions = check(&["reads.edn", "--checker", "sessions"]).stdout;
+    for guarantee in
+        ["read-your-writes", "monotonic-reads", "monotonic-writes", "writes-follow-reads", "pram"]
+    {
+        assert!(sessions.contains(guarantee), "{sessions}");
+    }
+}

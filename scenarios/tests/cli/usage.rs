@@ -6,8 +6,9 @@ use crosscheck_scenarios::design;
 
 use crate::{crosscheck, directory, document};
 
-const COMMANDS: [&str; 11] = [
-    "list", "matrix", "run", "explore", "replay", "check", "generate", "conform", "report", "doctor", "bench",
+const COMMANDS: [&str; 12] = [
+    "list", "matrix", "run", "explore", "replay", "check", "generate", "convert", "conform", "report",
+    "doctor", "bench",
 ];
 
 #[test]

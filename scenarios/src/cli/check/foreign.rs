@@ -97,6 +97,6 @@ fn strictly(found: Check) -> Check {
 }
 
 /// Which column of a table plays which role.
-pub(super) fn columns(text: &str) -> Result<Columns, String> {
+pub(in crate::cli) fn columns(text: &str) -> Result<Columns, String> {
     text.parse()
 }

@@ -26,6 +26,8 @@ use super::{Exit, Output, Stop, value};
 
 mod foreign;
 
+pub(super) use foreign::columns;
+
 /// Judges saved histories, and names what they violate
 #[derive(Debug, clap::Args)]
 #[command(after_help = "\
@@ -98,14 +100,14 @@ pub(crate) struct Args {
 
 /// How a history is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Format {
+pub(super) enum Format {
     /// Ours: a header, then one event a line.
     Crosscheck,
     /// As others do.
     Others(others::Format),
 }
 
-fn format(name: &str) -> Result<Format, String> {
+pub(super) fn format(name: &str) -> Result<Format, String> {
     match name {
         "crosscheck" => Ok(Format::Crosscheck),
         other => other.parse().map(Format::Others).map_err(|error| format!("{error}, and crosscheck")),
@@ -246,11 +248,18 @@ fn document(files: Vec<(Verdict, FileEntry)>, exit: Exit, took: Duration) -> Che
     }
 }
 
+/// The format of a history, told by its beginning; a directory is that of a run of ours.
+pub(super) fn detect(path: &Path) -> Result<Format, String> {
+    if path.is_dir() {
+        return Ok(Format::Crosscheck);
+    }
+    Ok(foreign::detect(path)?.map_or(Format::Crosscheck, Format::Others))
+}
+
 fn judge(args: &Args, path: &Path) -> Result<Judged, String> {
     let format = match args.format {
         Some(format) => format,
-        None if path.is_dir() => Format::Crosscheck,
-        None => foreign::detect(path)?.map_or(Format::Crosscheck, Format::Others),
+        None => detect(path)?,
     };
     match format {
         Format::Others(format) => foreign::judge(args, path, format).map(Judged::Foreign),
