@@ -1,7 +1,7 @@
 //! The lines of a history: its header, and its events.
 
 use super::recorded::{FORMAT_VERSION, HistoryError, Note};
-use super::{Event, Header};
+use super::{Event, Header, canonical};
 
 /// Reads the line of the header.
 pub(super) fn header(line: &str) -> Result<Header, HistoryError> {
@@ -61,7 +61,7 @@ pub(super) fn events(bytes: &[u8], events: &mut Vec<Event>) -> End {
             None => (rest, "", false),
         };
         rest = later;
-        match serde_json::from_str::<Event>(line) {
+        match canonical::event(line).map_or_else(|| serde_json::from_str::<Event>(line), Ok) {
             Ok(event) => events.push(event),
             Err(error) => return end_at(line, is_whole, &error),
         }

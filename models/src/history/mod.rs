@@ -53,6 +53,7 @@
 //!   other line that breaks a rule, has an unknown field or is blank is refused with its number.
 
 mod blocks;
+mod canonical;
 mod codec;
 mod event;
 mod lines;
