@@ -91,13 +91,26 @@ fn client_config(bootstrap: SocketAddr) -> ClientConfig {
     config
 }
 
-/// Runs what blocks beside the async runtime.
+/// Runs what blocks on a thread of its own. librdkafka waits without end for the answer to some calls (a commit, where
+/// the broker has gone): a runtime that shuts down would wait for them as long, if they were its own.
 async fn blocking<T: Send + 'static>(
     call: impl FnOnce() -> Result<T, PortError> + Send + 'static,
 ) -> Result<T, PortError> {
-    match tokio::task::spawn_blocking(call).await {
+    let (answer, answered) = tokio::sync::oneshot::channel();
+    let thread = std::thread::Builder::new().name("kafka-call".to_owned());
+    let runtime = tokio::runtime::Handle::current();
+    let started = thread.spawn(move || {
+        // Some clients look for the runtime when they are made.
+        let _entered = runtime.enter();
+        // Who asked may have given up by then.
+        drop(answer.send(call()));
+    });
+    if let Err(error) = started {
+        return Err(failure::not_possible("Client", format!("there is no thread to be had: {error}")));
+    }
+    match answered.await {
         Ok(result) => result,
-        Err(stopped) => Err(PortError::unknown(System::Broker, format!("the call was stopped: {stopped}"))),
+        Err(_gone) => Err(PortError::unknown(System::Broker, "the call was stopped".to_owned())),
     }
 }
 
@@ -107,4 +120,29 @@ fn aside(destroy: impl FnOnce() + Send + 'static) {
     let thread = std::thread::Builder::new().name("kafka-destroy".to_owned());
     // Without a thread to be had the closure is dropped here, and the client with it: that only takes longer.
     let _ = thread.spawn(destroy);
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc::channel;
+    use std::time::Duration;
+
+    use super::blocking;
+
+    #[test]
+    fn a_runtime_that_shuts_down_does_not_wait_for_a_call_that_never_ends() {
+        let (_never, forever) = channel::<()>();
+        let (done, is_down) = channel();
+        std::thread::spawn(move || {
+            let runtime =
+                tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+            let call = blocking(move || Ok(forever.recv().is_ok()));
+            let gave_up =
+                runtime.block_on(async { tokio::time::timeout(Duration::from_millis(10), call).await });
+            assert!(gave_up.is_err(), "nothing ends the call");
+            drop(runtime);
+            done.send(()).expect("somebody waits");
+        });
+        is_down.recv_timeout(Duration::from_secs(60)).expect("the runtime is down though the call goes on");
+    }
 }
