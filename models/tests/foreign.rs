@@ -251,3 +251,13 @@ proptest! {
         prop_assert_eq!(again.value(0).to_string(), format!("[{quoted} {number}]"));
     }
 }
+
+#[test]
+fn what_breaks_a_rule_of_our_format_is_named_by_its_own_line_also_behind_a_nemesis() {
+    let text = "{:process :nemesis :type :info :f :cut :value nil}\n\
+                {:process 0 :time 5 :type :invoke :f :read :value nil}\n\
+                {:process 0 :time 3 :type :ok :f :read :value nil}\n";
+    let history = read(&mut text.as_bytes(), Format::Edn).expect("it is EDN");
+    let error = crosscheck_models::foreign::as_ours(&history).expect_err("time goes back");
+    assert!(error.line == 3 && error.to_string().contains("time goes back"), "{error}");
+}

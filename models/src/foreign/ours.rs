@@ -106,6 +106,7 @@ pub fn as_ours(history: &OpHistory) -> Result<History, ShapeError> {
     }
     places.sort_unstable_by_key(|(at, ..)| *at);
     let mut events = Vec::with_capacity(places.len());
+    let lines: Vec<u32> = places.iter().map(|(at, ..)| history.ops()[*at as usize].line).collect();
     for (at, call, kind) in places {
         let op = &history.ops()[at as usize];
         let refused = |message: String| ShapeError { line: op.line, message };
@@ -128,7 +129,7 @@ pub fn as_ours(history: &OpHistory) -> Result<History, ShapeError> {
             error: None,
         });
     }
-    let line_of = |position: usize| history.ops().get(position).map_or(0, |op| op.line);
+    let line_of = |position: usize| lines.get(position).copied().unwrap_or_default();
     History::from_events(Header { crosscheck: 1, ..Header::default() }, events).map_err(
         |HistoryError { line, message }| ShapeError { line: line_of(line.saturating_sub(2)), message },
     )

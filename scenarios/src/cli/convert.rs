@@ -1,7 +1,7 @@
 //! `crosscheck convert`: a history in the format of another tool.
 
 use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
@@ -12,7 +12,7 @@ use crosscheck_models::history::History;
 use crosscheck_scenarios::run_dir;
 
 use super::check::{Format, detect, format};
-use super::{Stop, check};
+use super::{Stop, check, output};
 
 /// Writes a history in the format of another tool
 #[derive(Debug, clap::Args)]
@@ -70,19 +70,7 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
         }
         (recorded, _) => recorded,
     };
-    match &args.out {
-        Some(path) => {
-            let written = File::create(path).and_then(|file| write(&recorded, args.to, file));
-            written.map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", path.display())))
-        }
-        None => match write(&recorded, args.to, io::stdout().lock()) {
-            // A reader that has gone away wants no more.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Stop::could_not_run(format!("cannot write to stdout: {error}")))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        },
-    }
+    output::to_file_or_stdout(args.out.as_deref(), |out| write(&recorded, args.to, out))
 }
 
 fn load(args: &Args) -> Result<Recorded, String> {
@@ -112,17 +100,15 @@ fn others(path: &Path, format: foreign::Format, columns: Option<&Columns>) -> Re
     foreign::read_with(&mut file, format, &columns).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn write(recorded: &Recorded, to: To, target: impl Write) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, target);
+fn write(recorded: &Recorded, to: To, out: &mut dyn Write) -> io::Result<()> {
     match (recorded, to) {
         (Recorded::Ours(history), To::Crosscheck) => {
             writeln!(out, "{}", history.header().to_json_line())?;
-            history.events().iter().try_for_each(|event| writeln!(out, "{}", event.to_json_line()))?;
+            history.events().iter().try_for_each(|event| writeln!(out, "{}", event.to_json_line()))
         }
-        (Recorded::Ours(history), To::Edn) => ours_as_edn(history, &mut out)?,
-        (Recorded::Ours(history), To::Jsonl) => ours_as_jsonl(history, &mut out)?,
-        (Recorded::Others(history), To::Jsonl) => write_jsonl(history, &mut out)?,
-        (Recorded::Others(history), To::Edn | To::Crosscheck) => write_edn(history, &mut out)?,
+        (Recorded::Ours(history), To::Edn) => ours_as_edn(history, out),
+        (Recorded::Ours(history), To::Jsonl) => ours_as_jsonl(history, out),
+        (Recorded::Others(history), To::Jsonl) => write_jsonl(history, out),
+        (Recorded::Others(history), To::Edn | To::Crosscheck) => write_edn(history, out),
     }
-    out.flush()
 }

@@ -1,12 +1,10 @@
 //! `crosscheck generate`: histories of a simulated database of known strength, to try checkers on.
 
-use std::fs::File;
-use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::PathBuf;
 
 use crosscheck_models::generate::{Isolation, Kind, Spec, generate};
 
-use super::Stop;
+use super::{Stop, output};
 
 /// Writes a history of known strength: a simulated database, with bugs that are switched on by name
 #[derive(Debug, clap::Args)]
@@ -57,23 +55,5 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
     spec.writes_per_key = args.writes_per_key.unwrap_or(spec.writes_per_key);
     spec.info_per_mille = args.info;
     spec.fail_per_mille = args.fail;
-    match &args.out {
-        Some(path) => {
-            let written = File::create(path).and_then(|file| write(&spec, file));
-            written.map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", path.display())))
-        }
-        None => match write(&spec, io::stdout().lock()) {
-            // A reader that has gone away wants no more.
-            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
-                Err(Stop::could_not_run(format!("cannot write to stdout: {error}")))
-            }
-            Ok(()) | Err(_) => Ok(()),
-        },
-    }
-}
-
-fn write(spec: &Spec, to: impl Write) -> io::Result<()> {
-    let mut out = BufWriter::with_capacity(1 << 20, to);
-    generate(spec, &mut out)?;
-    out.flush()
+    output::to_file_or_stdout(args.out.as_deref(), |out| generate(&spec, out))
 }

@@ -1,6 +1,8 @@
 //! What goes to stdout: text for people, or one JSON document.
 
-use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::fs::File;
+use std::io::{self, BufWriter, ErrorKind, IsTerminal, Write};
+use std::path::Path;
 
 use crosscheck_reports::json;
 use crosscheck_reports::text::Style;
@@ -55,4 +57,27 @@ pub(crate) fn print(text: &str) -> Result<(), Stop> {
 pub(crate) fn style() -> Style {
     let objects = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
     if io::stdout().is_terminal() && !objects { Style::Ansi } else { Style::Plain }
+}
+
+/// Writes a whole text to a file, or to stdout where none is named.
+pub(super) fn to_file_or_stdout(
+    file: Option<&Path>,
+    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+) -> Result<(), Stop> {
+    let buffered = |to: &mut dyn Write| {
+        let mut out = BufWriter::with_capacity(1 << 20, to);
+        write(&mut out)?;
+        out.flush()
+    };
+    let Some(path) = file else {
+        return match buffered(&mut io::stdout().lock()) {
+            // A reader that has gone away wants no more.
+            Err(error) if error.kind() != ErrorKind::BrokenPipe => {
+                Err(Stop::could_not_run(format!("cannot write to stdout: {error}")))
+            }
+            Ok(()) | Err(_) => Ok(()),
+        };
+    };
+    let written = File::create(path).and_then(|mut file| buffered(&mut file));
+    written.map_err(|error| Stop::could_not_run(format!("cannot write {}: {error}", path.display())))
 }
