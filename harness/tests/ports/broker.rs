@@ -225,7 +225,7 @@ pub(crate) async fn a_killed_broker_leaves_a_message_unknown(_shared: Servers) -
     let started = Instant::now();
     let error = producer.produce(&topic, None, "k", "1").await.expect_err("the broker was killed");
     assert_eq!((error.may_have_happened, error.connection_lost), (true, false), "{error}");
-    assert!(started.elapsed() < Duration::from_secs(4), "{:?}", started.elapsed());
+    assert!(started.elapsed() < Duration::from_secs(20), "{:?}", started.elapsed());
     assert_eq!(consumer.poll(Duration::from_millis(500), 10).await?, []);
     server.start().await.expect("it starts again");
     let mut producer = broker.producer(&safe()).await?;
@@ -247,6 +247,6 @@ pub(crate) async fn polling_without_brokers_brings_nothing(_servers: Servers) ->
     assert_eq!((error.may_have_happened, error.connection_lost), (false, false), "{error}");
     let dropping = Instant::now();
     drop((producer, consumer));
-    assert!(dropping.elapsed() < Duration::from_millis(100), "dropping does not wait for librdkafka");
+    assert!(dropping.elapsed() < Duration::from_secs(1), "dropping does not wait for librdkafka");
     Ok(())
 }

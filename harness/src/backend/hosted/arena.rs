@@ -8,6 +8,7 @@ use async_trait::async_trait;
 use super::Hosted;
 use super::injector::ServerInjector;
 use super::lock_waits::DatabaseLockWaits;
+use super::refused;
 use crate::backend::effect::{Servers, Site};
 use crate::backend::{Arena, Closer, HarnessError};
 use crate::context::{Addresses, DatabaseAddress, Links};
@@ -139,18 +140,19 @@ fn admin_database(hosted: &Hosted) -> Option<PostgresDatabase> {
 
 fn links_of(hosted: &Hosted, role: Role, database: &str, prefix: &str) -> Links {
     let link = |system| hosted.link(system, role);
+    let proxy = |system| hosted.proxy(system, role);
     Links {
-        database: link(System::Db).map(|addr| {
+        database: proxy(System::Db).map(|link| {
             let address = PostgresAddress {
-                addr,
+                addr: link.addr(),
                 user: role.id().to_owned(),
                 database: database.to_owned(),
                 application_name: role.id().to_owned(),
             };
-            Arc::new(PostgresDatabase::new(address).of_kind(hosted.database())) as Arc<dyn Database>
+            refused::database(link, PostgresDatabase::new(address).of_kind(hosted.database()))
         }),
-        cache: link(System::Cache).map(|addr| Arc::new(RedisCache::new(addr)) as Arc<dyn Cache>),
-        broker: link(System::Broker).map(|addr| Arc::new(KafkaBroker::new(addr)) as Arc<dyn Broker>),
+        cache: proxy(System::Cache).map(|link| refused::cache(link, RedisCache::new(link.addr()))),
+        broker: proxy(System::Broker).map(|link| refused::broker(link, KafkaBroker::new(link.addr()))),
         addresses: Addresses {
             database: link(System::Db).map(|addr| DatabaseAddress {
                 addr,

@@ -230,10 +230,11 @@ fn role_is(role: Role, name: &str) -> bool {
     role.id() == name
 }
 
-/// What a fault of a link hit: connections that it reset or turned away, bytes that it held, chunks that it
+/// What a fault of a link hit: connections that it reset, refused or turned away, bytes that it held, chunks that it
 /// made wait.
 fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
     let reset = after.reset_by_fault - before.reset_by_fault;
+    let refused = after.refused - before.refused;
     let turned_away = after.without_upstream - before.without_upstream;
     let held = after.requests.held_bytes - before.requests.held_bytes + after.replies.held_bytes
         - before.replies.held_bytes;
@@ -244,6 +245,7 @@ fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
         - before.replies.delayed_ends;
     let parts: Vec<String> = [
         (reset, "connections reset"),
+        (refused, "connections refused"),
         (turned_away, "connections turned away"),
         (held, "bytes held"),
         (delayed, "chunks delayed"),
@@ -253,5 +255,5 @@ fn hits_of(before: &ProxyStats, after: &ProxyStats) -> (u64, String) {
     .filter(|(count, _)| *count > 0)
     .map(|(count, what)| format!("{count} {what}"))
     .collect();
-    (reset + turned_away + held + delayed + ends, parts.join(", "))
+    (reset + refused + turned_away + held + delayed + ends, parts.join(", "))
 }

@@ -5,6 +5,7 @@ mod arena;
 mod cases;
 mod injector;
 mod lock_waits;
+mod refused;
 mod servers;
 pub(crate) mod settings;
 
@@ -128,7 +129,12 @@ impl Hosted {
 
     /// Where a role reaches a system.
     pub(crate) fn link(&self, system: System, role: Role) -> Option<SocketAddr> {
-        self.proxies.get(&(system, role)).map(Proxy::addr)
+        self.proxy(system, role).map(Proxy::addr)
+    }
+
+    /// A role's link to a system.
+    pub(crate) fn proxy(&self, system: System, role: Role) -> Option<&Proxy> {
+        self.proxies.get(&(system, role))
     }
 
     /// The links.

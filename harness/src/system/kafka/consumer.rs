@@ -40,7 +40,11 @@ pub(super) struct KafkaConsumer {
 
 impl KafkaConsumer {
     /// Opens a consumer; it connects with its first subscription or assignment.
-    pub(super) async fn open(bootstrap: SocketAddr, options: &ConsumerOptions) -> Result<Self, PortError> {
+    pub(super) async fn open(
+        bootstrap: SocketAddr,
+        options: &ConsumerOptions,
+        context: Quiet,
+    ) -> Result<Self, PortError> {
         let mut config = client_config(bootstrap);
         for (key, value) in [
             ("auto.offset.reset", start(options.start)),
@@ -61,7 +65,7 @@ impl KafkaConsumer {
         config.set("enable.auto.commit", auto_commit.to_string());
         config.set("group.id", options.group.as_deref().unwrap_or(NO_GROUP));
         let create = move || {
-            let client = config.create_with_context::<_, StreamConsumer<Quiet>>(Quiet);
+            let client = config.create_with_context::<_, StreamConsumer<Quiet>>(context);
             client.map_err(|error| failure::refused("failed to open a consumer", &error))
         };
         let client = Some(Arc::new(blocking(create).await?));

@@ -208,6 +208,6 @@ fn client(bootstrap: SocketAddr, group: &str) -> Result<BaseConsumer<Quiet>, Por
     ] {
         config.set(key, value);
     }
-    let client = config.create_with_context(Quiet);
+    let client = config.create_with_context(Quiet::default());
     client.map_err(|error| failure::refused("failed to open a consumer", &error))
 }

@@ -10,7 +10,9 @@ mod guest;
 mod producer;
 mod topic;
 
+use std::fmt;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -19,6 +21,7 @@ use rdkafka::client::ClientContext;
 use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::consumer::ConsumerContext;
 use rdkafka::error::KafkaError;
+use rdkafka::types::RDKafkaErrorCode;
 
 use crate::port::{Broker, Consumer, ConsumerOptions, PortError, Producer, ProducerOptions, System};
 use consumer::KafkaConsumer;
@@ -34,36 +37,59 @@ const REQUEST_TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug, Clone)]
 pub struct KafkaBroker {
     bootstrap: SocketAddr,
+    context: Quiet,
 }
+
+/// Called on a thread of librdkafka's own whenever a client cannot reach its broker.
+pub type Unreachable = Arc<dyn Fn() + Send + Sync>;
 
 impl KafkaBroker {
     /// The cluster that the broker at that address belongs to. The addresses that its brokers advertise are
     /// those that are talked to, so a proxy has to be what they advertise.
     pub fn new(bootstrap: SocketAddr) -> Self {
-        KafkaBroker { bootstrap }
+        KafkaBroker { bootstrap, context: Quiet::default() }
+    }
+
+    /// The same cluster. Its clients tell when they cannot reach it, which no call of theirs says.
+    #[must_use]
+    pub fn telling(self, unreachable: Unreachable) -> Self {
+        KafkaBroker { context: Quiet { unreachable: Some(unreachable) }, ..self }
     }
 }
 
 #[async_trait]
 impl Broker for KafkaBroker {
     async fn producer(&self, options: &ProducerOptions) -> Result<Box<dyn Producer>, PortError> {
-        Ok(Box::new(KafkaProducer::open(self.bootstrap, options).await?))
+        Ok(Box::new(KafkaProducer::open(self.bootstrap, options, self.context.clone()).await?))
     }
 
     async fn consumer(&self, options: &ConsumerOptions) -> Result<Box<dyn Consumer>, PortError> {
-        Ok(Box::new(KafkaConsumer::open(self.bootstrap, options).await?))
+        Ok(Box::new(KafkaConsumer::open(self.bootstrap, options, self.context.clone()).await?))
     }
 }
 
 /// Keeps librdkafka's logs and global errors to itself: what concerns a call comes back from the call, and
 /// standard error belongs to the command line.
-#[derive(Debug, Clone, Copy)]
-struct Quiet;
+#[derive(Clone, Default)]
+struct Quiet {
+    unreachable: Option<Unreachable>,
+}
+
+impl fmt::Debug for Quiet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Quiet").finish_non_exhaustive()
+    }
+}
 
 impl ClientContext for Quiet {
     fn log(&self, _level: RDKafkaLogLevel, _facility: &str, _message: &str) {}
 
-    fn error(&self, _error: KafkaError, _reason: &str) {}
+    fn error(&self, error: KafkaError, _reason: &str) {
+        let is_unreachable = error.rdkafka_error_code() == Some(RDKafkaErrorCode::BrokerTransportFailure);
+        if let Some(unreachable) = self.unreachable.as_ref().filter(|_| is_unreachable) {
+            unreachable();
+        }
+    }
 }
 
 impl ConsumerContext for Quiet {}

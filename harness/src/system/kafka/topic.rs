@@ -64,7 +64,7 @@ pub async fn read_topic(bootstrap: SocketAddr, topic: &str) -> Result<Vec<Messag
 }
 
 fn admin(bootstrap: SocketAddr) -> Result<AdminClient<Quiet>, PortError> {
-    let admin = client_config(bootstrap).create_with_context(Quiet);
+    let admin = client_config(bootstrap).create_with_context(Quiet::default());
     admin.map_err(|error| failure::refused("failed to open an admin client", &error))
 }
 
@@ -112,7 +112,7 @@ fn reader(bootstrap: SocketAddr) -> Result<BaseConsumer<Quiet>, PortError> {
     ] {
         config.set(key, value);
     }
-    let reader = config.create_with_context(Quiet);
+    let reader = config.create_with_context(Quiet::default());
     reader.map_err(|error| failure::refused("failed to open a reader", &error))
 }
 
