@@ -183,6 +183,23 @@ async fn refuse_resets_what_is_there_refuses_what_comes_and_listens_again_at_onc
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn no_probe_passes_for_a_client_that_was_refused() {
+    let proxy = echoing().await;
+    for _ in 0..200 {
+        proxy.inject(NetFault::Refuse);
+        proxy.verify().await.unwrap();
+        proxy.heal().unwrap();
+    }
+    let stats = proxy.stats();
+    assert_eq!((stats.accepted, stats.reset_by_fault, stats.refused), (0, 0, 0));
+    proxy.was_refused();
+    assert_eq!(proxy.stats().refused, 0, "it refuses nobody now");
+    proxy.inject(NetFault::Refuse);
+    proxy.was_refused();
+    assert_eq!(proxy.stats().refused, 1);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn reset_ends_existing_and_new_connections_on_both_sides() {
     let (proxy, listener) = proxied().await;
     let (mut client, mut server) = pair(&proxy, &listener).await;
