@@ -148,7 +148,14 @@ impl Postgres {
             let _ = std::fs::remove_file(data.join(left));
         }
         let mut server = as_user(bin.join("postgres"), &[], &data);
-        server.arg("-k").arg(&data).args(["-c", "listen_addresses=", "-c", "max_connections=50"]);
+        server.arg("-k").arg(&data).args([
+            "-c",
+            "listen_addresses=",
+            "-c",
+            "track_commit_timestamp=on",
+            "-c",
+            "max_connections=50",
+        ]);
         Postgres { child: server.spawn().expect("it runs"), data }
     }
 
@@ -250,7 +257,7 @@ fn in_postgres(sql: &str, counts: &mut bool) -> String {
     if sql.contains("serial") && !*counts {
         return "SELECT unique_rowid()".to_owned();
     }
-    let sql = sql.replace("crdb_internal_mvcc_timestamp", "xmin::text::bigint");
+    let sql = sql.replace("crdb_internal_mvcc_timestamp", "pg_xact_commit_timestamp(xmin)");
     match sql.strip_suffix(" CASCADE") {
         Some(dropped) if dropped.starts_with("DROP DATABASE") => format!("{dropped} WITH (FORCE)"),
         _ => sql,

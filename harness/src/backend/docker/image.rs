@@ -9,6 +9,7 @@ use std::fmt;
 use serde::Serialize;
 
 use crate::backend::HarnessError;
+use crate::backend::hosted::broker::{BrokerChoice, BrokerKind};
 
 /// A kind of server that runs in a container.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
@@ -81,22 +82,11 @@ impl fmt::Display for ImageKind {
     }
 }
 
-/// The environment variable that says which broker containers run: `kafka`, or `redpanda`.
-const BROKER: &str = "CROSSCHECK_BROKER";
-
-/// Which broker containers run.
-#[derive(Clone, Debug, PartialEq, Eq)]
-enum BrokerImage {
-    Is(ImageKind),
-    /// The variable that says it says something else.
-    Unknown(String),
-}
-
 /// The images that may be used, best first.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Images {
     candidates: BTreeMap<ImageKind, Vec<String>>,
-    broker: BrokerImage,
+    broker: BrokerChoice,
 }
 
 impl Images {
@@ -111,11 +101,7 @@ impl Images {
                 }
             }
         };
-        let broker = match env(BROKER).as_deref() {
-            None | Some("" | "kafka") => BrokerImage::Is(ImageKind::Kafka),
-            Some("redpanda") => BrokerImage::Is(ImageKind::Redpanda),
-            Some(other) => BrokerImage::Unknown(other.to_owned()),
-        };
+        let broker = BrokerChoice::from(env);
         Images { candidates: ImageKind::ALL.into_iter().map(|kind| (kind, of(kind))).collect(), broker }
     }
 
@@ -124,12 +110,10 @@ impl Images {
     /// # Errors
     /// `CROSSCHECK_BROKER` names none.
     pub fn broker(&self) -> Result<ImageKind, HarnessError> {
-        match &self.broker {
-            BrokerImage::Is(kind) => Ok(*kind),
-            BrokerImage::Unknown(name) => Err(HarnessError::failed(format!(
-                "{BROKER} is `{name}`; set it to kafka or redpanda, or not at all"
-            ))),
-        }
+        self.broker.broker().map(|kind| match kind {
+            BrokerKind::Kafka => ImageKind::Kafka,
+            BrokerKind::Redpanda => ImageKind::Redpanda,
+        })
     }
 
     /// Whether designs run without an image of this kind.
@@ -137,7 +121,8 @@ impl Images {
         match kind {
             ImageKind::Postgres | ImageKind::Redis => false,
             ImageKind::Cockroach => true,
-            ImageKind::Kafka | ImageKind::Redpanda => self.broker != BrokerImage::Is(kind),
+            ImageKind::Kafka => self.broker != BrokerChoice::Is(BrokerKind::Kafka),
+            ImageKind::Redpanda => self.broker != BrokerChoice::Is(BrokerKind::Redpanda),
         }
     }
 
@@ -183,7 +168,7 @@ mod tests {
     #[test]
     fn the_broker_is_kafka_unless_another_is_named() {
         let named = |name: &'static str| {
-            Images::from(&move |variable: &str| (variable == BROKER).then(|| name.to_owned()))
+            Images::from(&move |variable: &str| (variable == "CROSSCHECK_BROKER").then(|| name.to_owned()))
         };
         assert_eq!(named("kafka").broker(), Images::from(&|_: &str| None).broker());
         assert_eq!(named("redpanda").broker(), Ok(ImageKind::Redpanda));

@@ -112,18 +112,15 @@ impl Recipe {
             shown += &format!(",{name}://{addr}");
             ports.insert(*role, port);
         }
-        let mut command: Vec<String> = ["redpanda", "start", "--smp=1", "--memory=1G", "--reserve-memory=0M"]
+        let mut command: Vec<String> = ["redpanda", "start"]
             .into_iter()
-            .chain(["--overprovisioned", "--node-id=0", "--check=false"])
+            .chain(settings::REDPANDA_MACHINE)
+            .chain(["--node-id=0", "--check=false"])
             .map(str::to_owned)
             .collect();
         command.extend([format!("--kafka-addr={listeners}"), format!("--advertise-kafka-addr={shown}")]);
-        for setting in [
-            "redpanda.auto_create_topics_enabled=false",
-            "redpanda.group_initial_rebalance_delay=0",
-            "redpanda.enable_transactions=true",
-        ] {
-            command.extend(["--set".to_owned(), setting.to_owned()]);
+        for (name, value) in settings::REDPANDA {
+            command.extend(["--set".to_owned(), format!("redpanda.{name}={value}")]);
         }
         Recipe { kind: ImageKind::Redpanda, command, environment: BTreeMap::new(), ports }
     }

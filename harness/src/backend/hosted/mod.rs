@@ -2,6 +2,7 @@
 //! proxies, a run's arena on them, its faults, and conformance cases.
 
 mod arena;
+pub(crate) mod broker;
 mod cases;
 mod injector;
 mod lock_waits;

@@ -53,6 +53,17 @@ pub(crate) const KAFKA: [(&str, &str); 19] = [
     ("log.cleaner.dedupe.buffer.size", "4194304"),
 ];
 
+/// Redpanda: one core, and memory for a small machine.
+pub(crate) const REDPANDA_MACHINE: [&str; 4] =
+    ["--smp=1", "--memory=1G", "--reserve-memory=0M", "--overprovisioned"];
+
+/// Redpanda's cluster.
+pub(crate) const REDPANDA: [(&str, &str); 3] = [
+    ("auto_create_topics_enabled", "false"),
+    ("group_initial_rebalance_delay", "0"),
+    ("enable_transactions", "true"),
+];
+
 /// A small heap, and a compiler that is done soon rather than one that is best after minutes.
 pub(crate) const KAFKA_JAVA: [&str; 4] =
     ["-Xms64m", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"];

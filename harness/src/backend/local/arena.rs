@@ -10,6 +10,7 @@ use async_trait::async_trait;
 
 use super::servers::LocalServers;
 use super::{Finding, KafkaListener, Programs, Server, ServerKind, ServerSet, StartError};
+use crate::backend::hosted::broker::BrokerKind;
 use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
 use crate::conform::Language;
@@ -85,14 +86,16 @@ async fn start(
         .filter(|((system, _), _)| *system == System::Broker)
         .map(|((_, role), proxy)| KafkaListener { name: role.id().to_owned(), advertised: proxy.addr() })
         .collect();
-    let kinds: Vec<ServerKind> = systems.iter().filter_map(|system| kind_of(database, *system)).collect();
+    let broker = programs.broker()?;
+    let kind_of = |system| kind_of(system, database, broker);
+    let kinds: Vec<ServerKind> = systems.iter().filter_map(|system| kind_of(*system)).collect();
     let set = ServerSet::start(&kinds, programs, &listeners, root)
         .await
         .map_err(|error| could_not_start(&error, programs))?;
     let set = Arc::new(set);
     let mut servers: BTreeMap<System, Box<dyn HostedServer>> = BTreeMap::new();
     for system in systems {
-        if let Some(server) = kind_of(database, *system).and_then(|kind| set.server(kind)) {
+        if let Some(server) = kind_of(*system).and_then(|kind| set.server(kind)) {
             let one = OfSet { server: server.clone(), _set: set.clone() };
             servers.insert(*system, Box::new(one));
         }
@@ -101,14 +104,17 @@ async fn start(
     Ok((hosted, set))
 }
 
-fn kind_of(database: DatabaseKind, system: System) -> Option<ServerKind> {
+fn kind_of(system: System, database: DatabaseKind, broker: BrokerKind) -> Option<ServerKind> {
     match system {
         System::Db => Some(match database {
             DatabaseKind::Postgres => ServerKind::Postgres,
             DatabaseKind::Cockroach => ServerKind::Cockroach,
         }),
         System::Cache => Some(ServerKind::RedisCache),
-        System::Broker => Some(ServerKind::Kafka),
+        System::Broker => Some(match broker {
+            BrokerKind::Kafka => ServerKind::Kafka,
+            BrokerKind::Redpanda => ServerKind::Redpanda,
+        }),
         System::App => None,
     }
 }
@@ -132,7 +138,7 @@ impl HostedServer for OfSet {
 
     fn addr(&self, role: Option<Role>) -> Option<SocketAddr> {
         match (self.server.kind(), role) {
-            (ServerKind::Kafka, Some(role)) => self.server.listener(role.id()),
+            (ServerKind::Kafka | ServerKind::Redpanda, Some(role)) => self.server.listener(role.id()),
             _ => Some(self.server.addr()),
         }
     }

@@ -1,5 +1,5 @@
 //! Server processes of our own on loopback ports: PostgreSQL, Redis, Kafka, and
-//! CockroachDB where its program is.
+//! CockroachDB and Redpanda where their programs are.
 //!
 //! A [`ServerSet`] starts what a design wants, in one directory, and ends all of it when it is dropped. Whatever
 //! a killed owner leaves is removed by the [`sweep`] at the next start, and only that. Each [`Server`] can be
@@ -16,6 +16,7 @@ mod process;
 mod procfs;
 mod programs;
 mod redis;
+mod redpanda;
 mod server;
 mod servers;
 mod set;

@@ -13,6 +13,9 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
+use crate::backend::HarnessError;
+use crate::backend::hosted::broker::{BrokerChoice, BrokerKind};
+
 const PROBE_BOUND: Duration = Duration::from_secs(10);
 
 /// A program that the local backend can start, or needs in order to.
@@ -179,6 +182,7 @@ impl Places {
 pub struct Programs {
     findings: Vec<(Program, Finding)>,
     cache: Option<PathBuf>,
+    broker: BrokerChoice,
 }
 
 impl Programs {
@@ -186,7 +190,8 @@ impl Programs {
     pub fn find(env: &dyn Fn(&str) -> Option<String>, places: &Places) -> Self {
         let cache = cache_dir(env);
         let find_one = |program| find(program, env, places, cache.as_deref());
-        Self { findings: Program::ALL.map(|program| (program, find_one(program))).into(), cache }
+        let findings = Program::ALL.map(|program| (program, find_one(program))).into();
+        Self { findings, cache, broker: BrokerChoice::from(env) }
     }
 
     /// What became of one program.
@@ -203,6 +208,11 @@ impl Programs {
     /// The folder for what is made once and used by all runs (`$XDG_CACHE_HOME/crosscheck`).
     pub fn cache(&self) -> Option<&Path> {
         self.cache.as_deref()
+    }
+
+    /// Which broker is to run.
+    pub(crate) fn broker(&self) -> Result<BrokerKind, HarnessError> {
+        self.broker.broker()
     }
 
     /// A program's place and version, or the reason why it cannot be used.

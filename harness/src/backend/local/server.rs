@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 use super::error::{ServerError, StartError, log_len};
 use super::process::{Launch, RunAs, ServerProcess};
 use super::set_dir::{self, SetDir};
-use super::{cockroach, kafka, postgres};
+use super::{cockroach, kafka, postgres, redpanda};
 use crate::system::ping::{self, PingError};
 
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -36,6 +36,8 @@ pub enum ServerKind {
     RedisQueue,
     /// Kafka, one KRaft node.
     Kafka,
+    /// Redpanda, one node.
+    Redpanda,
 }
 
 impl ServerKind {
@@ -48,6 +50,7 @@ impl ServerKind {
             Self::RedisReplica => "redis-replica",
             Self::RedisQueue => "redis-queue",
             Self::Kafka => "kafka",
+            Self::Redpanda => "redpanda",
         }
     }
 
@@ -56,7 +59,7 @@ impl ServerKind {
             Self::Postgres | Self::RedisCache | Self::RedisReplica | Self::RedisQueue => {
                 Duration::from_secs(30)
             }
-            Self::Kafka | Self::Cockroach => Duration::from_secs(60),
+            Self::Kafka | Self::Cockroach | Self::Redpanda => Duration::from_secs(60),
         }
     }
 }
@@ -218,6 +221,7 @@ impl Server {
             ServerKind::Postgres => Some(postgres::data_dir(dir)),
             ServerKind::Cockroach => Some(cockroach::data_dir(dir)),
             ServerKind::Kafka => Some(kafka::storage_dir(dir)),
+            ServerKind::Redpanda => Some(redpanda::data_dir(dir)),
             ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => None,
         }
     }
@@ -355,7 +359,7 @@ async fn answer(kind: ServerKind, addr: SocketAddr, timeout: Duration) -> Result
         ServerKind::RedisCache | ServerKind::RedisReplica | ServerKind::RedisQueue => {
             ping::redis(addr, timeout).await.map(Some)
         }
-        ServerKind::Kafka => ping::kafka(addr, timeout).await.map(|()| None),
+        ServerKind::Kafka | ServerKind::Redpanda => ping::kafka(addr, timeout).await.map(|()| None),
     }
 }
 

@@ -29,7 +29,7 @@ impl LocalServers {
         let server = match system {
             System::Db => self.set.database(),
             System::Cache => self.set.redis_cache(),
-            System::Broker => self.set.kafka(),
+            System::Broker => self.set.broker(),
             System::App => None,
         };
         server.ok_or_else(|| HarnessError::failed(format!("this run has no {system}")))

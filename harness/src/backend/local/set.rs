@@ -14,7 +14,7 @@ use super::process::Launch;
 use super::programs::{Program, Programs};
 use super::server::{Endpoints, Server, ServerKind, blocking, log_in};
 use super::set_dir::SetDir;
-use super::{cockroach, port, postgres, redis};
+use super::{cockroach, port, postgres, redis, redpanda};
 
 const PORT_TRIES: usize = 3;
 
@@ -91,6 +91,11 @@ impl ServerSet {
         self.servers.get(&kind)
     }
 
+    /// The broker, whichever was wanted.
+    pub(crate) fn broker(&self) -> Option<&Server> {
+        self.kafka().or_else(|| self.server(ServerKind::Redpanda))
+    }
+
     /// The database, whichever was wanted.
     pub(crate) fn database(&self) -> Option<&Server> {
         self.postgres().or_else(|| self.server(ServerKind::Cockroach))
@@ -143,6 +148,7 @@ enum Recipe {
     RedisReplica { program: PathBuf, version: String },
     RedisQueue { program: PathBuf, version: String },
     Kafka { kafka: Kafka, listeners: Vec<KafkaListener> },
+    Redpanda { program: PathBuf, version: String, listeners: Vec<KafkaListener> },
 }
 
 impl Recipe {
@@ -174,6 +180,10 @@ impl Recipe {
                 let (java, _) = need(Program::Java)?;
                 Self::Kafka { kafka: Kafka { home, java, version }, listeners: listeners.to_vec() }
             }
+            ServerKind::Redpanda => {
+                let (program, version) = need(Program::Redpanda)?;
+                Self::Redpanda { program, version, listeners: listeners.to_vec() }
+            }
         })
     }
 
@@ -185,6 +195,7 @@ impl Recipe {
             Self::RedisReplica { .. } => ServerKind::RedisReplica,
             Self::RedisQueue { .. } => ServerKind::RedisQueue,
             Self::Kafka { .. } => ServerKind::Kafka,
+            Self::Redpanda { .. } => ServerKind::Redpanda,
         }
     }
 
@@ -194,7 +205,8 @@ impl Recipe {
             | Self::Cockroach { version, .. }
             | Self::RedisCache { version, .. }
             | Self::RedisReplica { version, .. }
-            | Self::RedisQueue { version, .. } => version,
+            | Self::RedisQueue { version, .. }
+            | Self::Redpanda { version, .. } => version,
             Self::Kafka { kafka, .. } => &kafka.version,
         }
     }
@@ -210,11 +222,12 @@ impl Recipe {
                 })
                 .await
             }
-            // CockroachDB makes its store by itself.
+            // These make what they store by themselves.
             Self::Cockroach { .. }
             | Self::RedisCache { .. }
             | Self::RedisReplica { .. }
-            | Self::RedisQueue { .. } => Ok(self),
+            | Self::RedisQueue { .. }
+            | Self::Redpanda { .. } => Ok(self),
             Self::Kafka { kafka, listeners } => {
                 blocking(move || {
                     let _set = set;
@@ -249,17 +262,30 @@ impl Recipe {
             }
             Self::Kafka { kafka, listeners, .. } => {
                 let free = port::free(2 + listeners.len())?;
-                let named = listeners.iter().cloned().zip(free[2..].iter().copied()).collect();
+                let named = named(listeners, &free[2..]);
                 let ports = Ports { controller: free[0], direct: free[1], named };
-                let bound = ports
-                    .named
-                    .iter()
-                    .map(|(listener, bind)| (kafka::listener_name(listener), *bind))
-                    .collect();
-                Ok((Endpoints { addr: ports.direct, listeners: bound }, kafka.launch(dir, &log, &ports)?))
+                Ok((endpoints(ports.direct, &ports.named), kafka.launch(dir, &log, &ports)?))
+            }
+            Self::Redpanda { program, listeners, .. } => {
+                let free = port::free(3 + listeners.len())?;
+                let named = named(listeners, &free[3..]);
+                let ports = redpanda::Ports { rpc: free[0], admin: free[1], direct: free[2], named };
+                let launch = redpanda::launch(program, dir, &log, &ports)?;
+                Ok((endpoints(ports.direct, &ports.named), launch))
             }
         }
     }
+}
+
+/// Each listener with an address of its own.
+fn named(listeners: &[KafkaListener], free: &[SocketAddr]) -> Vec<(KafkaListener, SocketAddr)> {
+    listeners.iter().cloned().zip(free.iter().copied()).collect()
+}
+
+/// Where a broker with these listeners is reached.
+fn endpoints(direct: SocketAddr, named: &[(KafkaListener, SocketAddr)]) -> Endpoints {
+    let bound = named.iter().map(|(listener, bind)| (kafka::listener_name(listener), *bind));
+    Endpoints { addr: direct, listeners: bound.collect() }
 }
 
 async fn start_one(recipe: Recipe, cache: PathBuf, set: Arc<SetDir>) -> Result<Server, StartError> {
