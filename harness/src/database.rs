@@ -30,6 +30,8 @@ pub enum Feature {
     PreparedTransactions,
     /// `pg_snapshot_xmin(pg_current_snapshot())` and the like: which transactions may still commit.
     SnapshotHorizon,
+    /// Changefeeds: the database itself publishes the committed changes of a table to a topic.
+    Changefeeds,
 }
 
 impl DatabaseKind {
@@ -59,8 +61,14 @@ impl DatabaseKind {
     /// SHARE".
     pub fn lacks(self, feature: Feature) -> Option<&'static str> {
         match (self, feature) {
+            (DatabaseKind::Postgres, Feature::Changefeeds) => {
+                Some("has no changefeeds (its changes are read from logical replication slots)")
+            }
             (DatabaseKind::Postgres, _)
-            | (DatabaseKind::Cockroach, Feature::ReadCommitted | Feature::SkipLocked) => None,
+            | (
+                DatabaseKind::Cockroach,
+                Feature::ReadCommitted | Feature::SkipLocked | Feature::Changefeeds,
+            ) => None,
             (DatabaseKind::Cockroach, Feature::LogicalSlots) => {
                 Some("has no logical replication slots (its changes are followed by changefeeds)")
             }
@@ -84,7 +92,7 @@ impl DatabaseKind {
     /// Why a fault cannot be injected into it, by the fault's id; nothing where it can.
     pub(crate) fn lacks_fault(self, fault: &str) -> Option<&'static str> {
         if self == DatabaseKind::Postgres {
-            return None;
+            return (fault == "db-changefeed-pause").then_some("PostgreSQL has no changefeeds");
         }
         Some(match fault {
             "db-sync-wait" => "CockroachDB has no standby that a commit could wait for",

@@ -129,6 +129,8 @@ pub struct Layout {
     pub ddl: Vec<String>,
     /// Topics, with how many partitions.
     pub topics: Vec<(String, i32)>,
+    /// Tables whose committed changes the database itself publishes (a changefeed), with the topic of each.
+    pub changefeeds: Vec<(String, String)>,
     /// Reads `key, ver, value` of the source of truth.
     pub source_of_truth: Option<String>,
     /// Reads `key, ver, op_id, value, base_ver, delta` of the ledger (the last two may be null).

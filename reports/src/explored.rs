@@ -6,6 +6,8 @@ use std::fmt::Write as _;
 use crosscheck_models::property::Property;
 use serde::{Deserialize, Serialize};
 
+use crate::document::Skipped;
+
 /// An exploration of several variants.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ExploreDocument {
@@ -13,6 +15,9 @@ pub struct ExploreDocument {
     pub as_expected: bool,
     /// One a variant.
     pub results: Vec<ExploreResult>,
+    /// What was asked for and cannot run on the model.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub skipped: Vec<Skipped>,
 }
 
 /// What was found in one variant.
@@ -143,7 +148,7 @@ pub fn render(document: &ExploreDocument) -> String {
     for result in &document.results {
         let _ = one(&mut out, result);
     }
-    out
+    out + &crate::text::skipped(&document.skipped)
 }
 
 fn one(out: &mut String, result: &ExploreResult) -> std::fmt::Result {

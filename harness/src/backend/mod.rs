@@ -73,6 +73,8 @@ pub struct Arena {
     pub direct: Links,
     /// Disturbs systems and links.
     pub injector: Arc<dyn Injector>,
+    /// Has the database publish its changes itself, where it can.
+    pub feeds: Option<Arc<dyn Feeds>>,
     /// Sees who waits for a lock.
     pub lock_waits: Arc<dyn LockWaits>,
     /// Gives back what the run used.
@@ -83,6 +85,22 @@ impl std::fmt::Debug for Arena {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Arena").field("direct", &self.direct).finish_non_exhaustive()
     }
+}
+
+/// The changefeeds of a run: its database publishes what is committed to its broker.
+#[async_trait]
+pub trait Feeds: Send + Sync {
+    /// Follows a table from now on, into a topic.
+    ///
+    /// # Errors
+    /// What the database answered, or what there lacks for the broker to be found.
+    async fn follow(&self, table: &str, topic: &str) -> Result<(), HarnessError>;
+
+    /// Waits until all that has been committed up to now is published.
+    ///
+    /// # Errors
+    /// If it is not within `patience`, or the database does not say.
+    async fn caught_up(&self, patience: Duration) -> Result<(), HarnessError>;
 }
 
 /// Injects the faults of systems and links.

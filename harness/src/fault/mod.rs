@@ -201,6 +201,8 @@ pub const FAULTS: &[Fault] = &[
         "commits of clients are acknowledged before they are on disk, and the database is killed"),
     fault("db-bandwidth", "db", Network, "#B8E0A0",
         "the link to the database carries few bytes a second"),
+    fault("db-changefeed-pause", "db", Logical, "#A8D8D0",
+        "the jobs of the database's changefeeds are paused, and go on from their last checkpoints"),
     fault("db-clock", "db", Resource, "#A0E0C8",
         "the database's clock is off (libfaketime); it is restarted for that"),
     fault("db-cpu", "db", Resource, "#C9B79C",

@@ -7,6 +7,8 @@ use std::time::Duration;
 use tokio::time::Instant;
 
 use super::Run;
+use crate::backend::HarnessError;
+use crate::design::Layout;
 
 /// When draining is given up.
 const DRAIN_MAX: Duration = Duration::from_secs(60);
@@ -26,6 +28,14 @@ pub(crate) enum Drained {
     Stuck(Vec<String>),
     /// These still work at the deadline.
     Moving(Vec<String>),
+}
+
+/// Waits until the database has published what it publishes itself.
+pub(crate) async fn feeds(run: &Run, layout: &Layout) -> Result<(), HarnessError> {
+    match &run.arena.feeds {
+        Some(feeds) if !layout.changefeeds.is_empty() => feeds.caught_up(DRAIN_MAX).await,
+        _ => Ok(()),
+    }
 }
 
 /// Waits until all services are idle.

@@ -25,6 +25,10 @@ pub(crate) async fn prepare(arena: &Arena, layout: &Layout) -> Result<Option<Str
         let statement = statement.replace("{prefix}", &arena.direct.prefix);
         connection.execute(&statement, &[]).await?;
     }
+    for (table, topic) in &layout.changefeeds {
+        let lacks = || HarnessError::failed("this database does not publish its changes itself");
+        arena.feeds.as_ref().ok_or_else(lacks)?.follow(table, topic).await?;
+    }
     if layout.commit_order_of.is_none() || arena.database == DatabaseKind::Cockroach {
         return Ok(None);
     }

@@ -144,6 +144,10 @@ impl Place {
         layout: &Layout,
         tag: &str,
     ) -> Result<Place, HarnessError> {
+        if let Some(reason) = backend.database().cannot_run(&design.database_features()) {
+            let advice = format!("run {} on another database (--database)", design.id());
+            return Err(HarnessError::Missing { what: reason, advice });
+        }
         Ok(Place {
             arena: backend.open(design.needs(), layout, tag).await?,
             backend: backend.name(),
@@ -296,6 +300,7 @@ async fn finish(
 ) -> Result<(Vec<String>, Doubt), HarnessError> {
     run.heal_what_is_left().await;
     run.gate.set_free();
+    let fed = drain::feeds(run, layout).await;
     let drained = drain::wait(run).await;
     service::stop(services).await;
     finals::read(run, layout, slot).await?;
@@ -307,6 +312,9 @@ async fn finish(
         .or_else(|| failed.map(|fault| format!("fault {} did not take: {}", fault.on.fault, fault.detail)))
         .or_else(|| missed.map(|id| format!("fault {id} hit nothing in any of its windows")));
     let doubt = incomplete.map_or(Doubt::None, Doubt::Incomplete);
+    if let Err(error) = fed {
+        return Ok((Vec::new(), Doubt::StillMoving(error.to_string())));
+    }
     Ok(match drained {
         drain::Drained::Quiet => (Vec::new(), doubt),
         drain::Drained::Stuck(names) => (names, doubt),

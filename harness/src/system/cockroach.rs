@@ -88,6 +88,39 @@ pub fn sinkless_changefeed(table: &str) -> String {
     format!("EXPERIMENTAL CHANGEFEED FOR {table} WITH updated, resolved = '1s'")
 }
 
+/// The changefeeds into topics whose names begin so (page "SHOW JOBS", "Show changefeed jobs").
+fn feeds_into(prefix: &str, columns: &str) -> String {
+    format!(
+        "SELECT {columns} FROM [SHOW CHANGEFEED JOBS] WHERE strpos(description, 'topic_name={prefix}') > 0"
+    )
+}
+
+/// The jobs of those that have not ended.
+pub async fn changefeed_jobs(
+    admin: &mut dyn DatabaseConnection,
+    prefix: &str,
+) -> Result<Vec<i64>, PortError> {
+    let sql = feeds_into(prefix, "job_id") + " AND status IN ('running', 'paused') ORDER BY job_id";
+    let rows = admin.query(&sql, &[]).await?;
+    rows.iter().map(|row| row.int("job_id")).collect()
+}
+
+/// The time of a transaction that begins now, by the clock by which changefeeds say how far they are (page "Functions
+/// and Operators").
+pub const NOW: &str = "SELECT cluster_logical_timestamp()::text AS now";
+
+/// How many of them have not yet sent all that was committed up to then (`high_water_timestamp`, page "Monitor and
+/// Debug Changefeeds").
+pub fn changefeeds_behind(prefix: &str, then: &str) -> String {
+    let behind = format!(" AND (high_water_timestamp IS NULL OR high_water_timestamp < {then}::decimal)");
+    feeds_into(prefix, "count(*) AS behind") + &behind
+}
+
+/// Ends a changefeed for good (page "CANCEL JOB").
+pub fn cancel(job: i64) -> String {
+    format!("CANCEL JOB {job}")
+}
+
 /// Stops a changefeed's job where it is (page "PAUSE JOB").
 pub fn pause(job: i64) -> String {
     format!("PAUSE JOB {job}")
@@ -116,6 +149,10 @@ mod tests {
             pause(7),
             resume(7),
             status(7),
+            cancel(7),
+            feeds_into("cc_1_", "job_id"),
+            NOW.to_owned(),
+            changefeeds_behind("cc_1_", "1718000000000000000.0000000001"),
             BEFORE_TABLES.to_owned(),
             SESSION_ID.to_owned(),
             make_user("relay").join("; "),
@@ -129,6 +166,10 @@ mod tests {
         PAUSE JOB 7
         RESUME JOB 7
         SELECT status FROM [SHOW JOB 7]
+        CANCEL JOB 7
+        SELECT job_id FROM [SHOW CHANGEFEED JOBS] WHERE strpos(description, 'topic_name=cc_1_') > 0
+        SELECT cluster_logical_timestamp()::text AS now
+        SELECT count(*) AS behind FROM [SHOW CHANGEFEED JOBS] WHERE strpos(description, 'topic_name=cc_1_') > 0 AND (high_water_timestamp IS NULL OR high_water_timestamp < 1718000000000000000.0000000001::decimal)
         SET serial_normalization = 'sql_sequence'
         SHOW session_id
         CREATE USER IF NOT EXISTS relay; GRANT admin TO relay

@@ -2,6 +2,7 @@
 //! stand-in that is started as CockroachDB is, and answers by a PostgreSQL behind it.
 
 mod design;
+mod feed;
 mod stand_in;
 
 use std::os::unix::fs::PermissionsExt;

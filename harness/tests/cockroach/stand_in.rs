@@ -13,6 +13,8 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::feed::{CLOCK, Feeds, with_tables};
+
 /// The version that it says it is.
 pub(crate) const VERSION: &str = "24.3.5";
 
@@ -99,11 +101,12 @@ async fn serves() {
             std::process::exit(1);
         }
     };
+    let feeds = Feeds::open(&postgres.data);
     loop {
         tokio::select! {
             accepted = listener.accept() => {
                 let (client, _) = accepted.expect("a connection");
-                tokio::spawn(serve(client, postgres.socket()));
+                tokio::spawn(serve(client, postgres.socket(), feeds.clone()));
             }
             _ = terminate.recv() => break,
         }
@@ -154,6 +157,8 @@ impl Postgres {
             "-c",
             "track_commit_timestamp=on",
             "-c",
+            "wal_level=logical",
+            "-c",
             "max_connections=50",
         ]);
         Postgres { child: server.spawn().expect("it runs"), data }
@@ -189,19 +194,28 @@ fn user() -> Option<(u32, u32)> {
 }
 
 /// One session: what comes back goes through as it is, what is sent is translated.
-async fn serve(client: TcpStream, socket: PathBuf) {
+async fn serve(client: TcpStream, socket: PathBuf, feeds: Feeds) {
     let Ok(server) = UnixStream::connect(socket).await else { return };
     let (mut from_client, mut to_client) = client.into_split();
     let (mut from_server, mut to_server) = server.into_split();
     tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
     let mut counts = false;
-    let mut tagged = false;
-    while let Ok(frame) = frame(&mut from_client, tagged).await {
-        tagged = true;
-        if to_server.write_all(&translated(frame, &mut counts)).await.is_err() {
+    let Ok(first) = frame(&mut from_client, false).await else { return };
+    let database = database_of(&first);
+    let mut next = Ok(first);
+    while let Ok(message) = next {
+        if to_server.write_all(&translated(message, &mut counts, &feeds, &database).await).await.is_err() {
             return;
         }
+        next = frame(&mut from_client, true).await;
     }
+}
+
+/// Which database the first message asks for.
+fn database_of(startup: &[u8]) -> String {
+    let words: Vec<&[u8]> = startup[8..].split(|byte| *byte == 0).collect();
+    let at = words.iter().position(|word| *word == b"database");
+    at.map(|at| String::from_utf8_lossy(words[at + 1]).into_owned()).unwrap_or_default()
 }
 
 /// One message of the protocol (PostgreSQL 15 documentation, 55.7); the first has no tag.
@@ -219,7 +233,7 @@ async fn frame(from: &mut (impl AsyncReadExt + Unpin), tagged: bool) -> std::io:
 }
 
 /// The message with its statement translated, where it has one: `Query`, `Parse`.
-fn translated(frame: Vec<u8>, counts: &mut bool) -> Vec<u8> {
+async fn translated(frame: Vec<u8>, counts: &mut bool, feeds: &Feeds, database: &str) -> Vec<u8> {
     let text_from = match frame[0] {
         b'Q' => 5,
         b'P' => 6 + frame[5..].iter().position(|byte| *byte == 0).expect("the name ends"),
@@ -227,7 +241,10 @@ fn translated(frame: Vec<u8>, counts: &mut bool) -> Vec<u8> {
     };
     let length = frame[text_from..].iter().position(|byte| *byte == 0).expect("the statement ends");
     let sql = std::str::from_utf8(&frame[text_from..text_from + length]).expect("it is UTF-8");
-    let in_postgres = in_postgres(sql, counts);
+    let in_postgres = match feeds.statement(sql, database).await {
+        Some(instead) => instead,
+        None => with_tables(&in_postgres(sql, counts)),
+    };
     let body = [&frame[5..text_from], in_postgres.as_bytes(), &frame[text_from + length..]].concat();
     let size = u32::try_from(body.len() + 4).expect("it is short");
     [&frame[..1], &size.to_be_bytes(), &body].concat()
@@ -258,6 +275,7 @@ fn in_postgres(sql: &str, counts: &mut bool) -> String {
         return "SELECT unique_rowid()".to_owned();
     }
     let sql = sql.replace("crdb_internal_mvcc_timestamp", "pg_xact_commit_timestamp(xmin)");
+    let sql = sql.replace("cluster_logical_timestamp()", CLOCK);
     match sql.strip_suffix(" CASCADE") {
         Some(dropped) if dropped.starts_with("DROP DATABASE") => format!("{dropped} WITH (FORCE)"),
         _ => sql,

@@ -22,7 +22,10 @@ pub fn render_explored(document: &ExploreDocument) -> String {
                 (document.results.len()) " variants, " (schedules) " schedules, " (violations) " violations found."
             }
         }
-        main { @for result in &document.results { (one(result)) } }
+        main {
+            @for result in &document.results { (one(result)) }
+            @for line in &document.skipped { p { "Skipped: " (line.variant) ": " (line.reason) } }
+        }
     };
     page::page(&format!("exploration: {word}"), &body)
 }

@@ -21,7 +21,7 @@ use crosscheck_scenarios::ground_truth::{self, Cell, Row};
 use crosscheck_scenarios::pattern;
 use crosscheck_scenarios::trial::Trials;
 
-use super::args::BackendChoice;
+use super::args::{BackendChoice, DatabaseChoice};
 use super::session::{self, Progress};
 use super::{Exit, Output, Stop};
 
@@ -77,7 +77,8 @@ pub(crate) struct Args {
 
 /// Explores, confirms and tells.
 pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
-    let designs = pattern::select(&args.patterns)?;
+    // The model's database is PostgreSQL's.
+    let (designs, skipped) = session::able(DatabaseChoice::Postgres, pattern::select(&args.patterns)?)?;
     let mut results = Vec::new();
     let mut confirming = Vec::new();
     for design in &designs {
@@ -89,7 +90,7 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
         session::on_runtime(confirm(args, backend, &designs, &confirming, &mut results))?;
     }
     let as_expected = results.iter().all(|result| result.as_expected);
-    let document = ExploreDocument { as_expected, results };
+    let document = ExploreDocument { as_expected, results, skipped };
     let page = args.out.join("explored").join("report.html");
     write(&page, &render_explored(&document))?;
     args.output.text(|_| format!("{}report: {}\n", render(&document), page.display()))?;

@@ -56,9 +56,13 @@ async fn interrupted() -> &'static str {
 pub(crate) fn able(database: DatabaseChoice, designs: Designs) -> Result<(Designs, Vec<Skipped>), Stop> {
     let (able, skipped) = backends::split(database.kind(), designs);
     if able.is_empty() {
-        let reasons: Vec<String> =
-            skipped.iter().map(|line| format!("{} cannot run: {}", line.variant, line.reason)).collect();
-        return Err(Stop::could_not_run(reasons.join("\n")));
+        let reason = |line: &Skipped| format!("{} cannot run: {}", line.variant, line.reason);
+        let reasons: Vec<String> = skipped.iter().map(reason).collect();
+        let another = match database {
+            DatabaseChoice::Postgres => "--database cockroach",
+            DatabaseChoice::Cockroach => "--database postgres",
+        };
+        return Err(Stop::could_not_run(format!("{}; try {another}", reasons.join("\n"))));
     }
     Ok((able, skipped))
 }

@@ -2,6 +2,7 @@
 
 pub mod cache_aside_del_after_write;
 pub mod cache_versioned_cas;
+pub mod cdc_crdb_changefeed;
 pub mod dual_write_db_then_queue;
 pub mod dual_write_publish_in_txn;
 pub mod outbox_poll_flag_single;
@@ -16,8 +17,10 @@ use crosscheck_harness::design::Design;
 
 /// Every design and variant, in the order of the ground-truth table.
 pub fn all() -> Vec<Arc<dyn Design>> {
+    use crate::parts::consumer::Applies;
     use cache_aside_del_after_write::{Access, CacheAsideDelAfterWrite};
     use cache_versioned_cas::{CacheVersionedCas, Leaves};
+    use cdc_crdb_changefeed::CdcCrdbChangefeed;
     use dual_write_db_then_queue::{DualWriteDbThenQueue, Writers};
     use outbox_poll_flag_single::{Marks, OutboxPollFlagSingle};
     use outbox_wal_relay::{Acknowledges, OutboxWalRelay};
@@ -36,5 +39,7 @@ pub fn all() -> Vec<Arc<dyn Design>> {
         Arc::new(OutboxPollFlagSingle { marks: Marks::BeforePublish }),
         Arc::new(OutboxWalRelay { acknowledges: Acknowledges::AfterPublish }),
         Arc::new(OutboxWalRelay { acknowledges: Acknowledges::BeforePublish }),
+        Arc::new(CdcCrdbChangefeed { applies: Applies::NewestVersion }),
+        Arc::new(CdcCrdbChangefeed { applies: Applies::LastArrival }),
     ]
 }

@@ -5,7 +5,7 @@
 use std::time::Duration;
 
 use crosscheck_harness::context::Ctx;
-use crosscheck_harness::design::{Layout, Role, Service};
+use crosscheck_harness::design::{Decode, Layout, Role, Service};
 use crosscheck_harness::port::{Message, PortError};
 use crosscheck_models::history::Effect;
 
@@ -38,10 +38,15 @@ pub fn with_projection(mut layout: Layout) -> Layout {
 
 /// The service.
 pub fn service(applies: Applies) -> Service {
-    Service::new("consumer", Role::Consumer, move |ctx| consume(ctx, applies))
+    service_of(applies, event::decode)
 }
 
-async fn consume(mut ctx: Ctx, applies: Applies) -> Result<(), PortError> {
+/// The service, for messages of another form.
+pub fn service_of(applies: Applies, decode: Decode) -> Service {
+    Service::new("consumer", Role::Consumer, move |ctx| consume(ctx, applies, decode))
+}
+
+async fn consume(mut ctx: Ctx, applies: Applies, decode: Decode) -> Result<(), PortError> {
     let mut next =
         ctx.db.query_one("SELECT next_offset FROM consumer_place", &[]).await?.int("next_offset")?;
     ctx.broker.assign(event::TOPIC, 0, next).await?;
@@ -53,13 +58,13 @@ async fn consume(mut ctx: Ctx, applies: Applies) -> Result<(), PortError> {
         }
         for message in &messages {
             next = message.offset + 1;
-            apply(&mut ctx, message, applies).await?;
+            apply(&mut ctx, message, applies, decode).await?;
         }
     }
 }
 
-async fn apply(ctx: &mut Ctx, message: &Message, applies: Applies) -> Result<(), PortError> {
-    let Some(event) = event::decode(&message.key, message.payload.as_deref().unwrap_or("")) else {
+async fn apply(ctx: &mut Ctx, message: &Message, applies: Applies, decode: Decode) -> Result<(), PortError> {
+    let Some(event) = decode(&message.key, message.payload.as_deref().unwrap_or("")) else {
         return Ok(());
     };
     ctx.deliver(message, event.clone());

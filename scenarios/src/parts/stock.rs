@@ -60,13 +60,22 @@ pub async fn set(ctx: &mut Ctx, operation: &Operation) -> Result<u64, PortError>
         )
         .await?;
     let ver = row.version("ver")?;
+    note(ctx, operation, ver).await?;
+    Ok(ver)
+}
+
+/// Within the same transaction: notes in the ledger which operation made the version.
+///
+/// # Errors
+/// Those of the database.
+pub async fn note(ctx: &mut Ctx, operation: &Operation, ver: u64) -> Result<(), PortError> {
     ctx.db
         .execute(
             "INSERT INTO ledger (key, ver, op_id, value) VALUES ($1, $2, $3, $4)",
             &[(&operation.key).into(), ver.into(), (&operation.op_id).into(), operation.value.into()],
         )
         .await?;
-    Ok(ver)
+    Ok(())
 }
 
 /// The same as a transaction of its own, tried again where the database rolled it back for a conflict.

@@ -99,6 +99,13 @@ fn what_cannot_run_on_cockroach_says_why_and_is_no_verdict() {
     let said = "outbox-wal-relay cannot run: CockroachDB has no logical replication slots";
     assert!(ran.stderr.contains(said), "{}", ran.stderr);
 
+    for command in ["run", "explore", "matrix", "bench"] {
+        let ran = crosscheck(dir.path(), &[command, "cdc-crdb-changefeed"]);
+        assert_eq!((ran.exit, ran.stdout.as_str()), (4, ""), "{command}: {}", ran.stderr);
+        let said = "cdc-crdb-changefeed cannot run: PostgreSQL has no changefeeds";
+        assert!(ran.stderr.contains(said), "{command}: {}", ran.stderr);
+    }
+
     let on_the_model = ["run", "sot-serializable", "--database", "cockroach", "--backend", "model"];
     let ran = crosscheck(dir.path(), &on_the_model);
     assert_eq!((ran.exit, ran.stdout.as_str()), (4, ""), "{}", ran.stderr);

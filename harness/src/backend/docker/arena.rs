@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use super::daemon::Engine;
 use super::image::{ImageKind, Images};
-use super::recipe::{Advertised, Recipe};
+use super::recipe::{Advertised, REDPANDA_ALIAS, REDPANDA_PORT, Recipe};
 use super::set::ContainerSet;
 use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
@@ -104,7 +104,29 @@ async fn start(
             servers.insert(system, Box::new(container.clone()));
         }
     }
-    Ok(Hosted::new("docker", servers, proxies, own).with_database(database))
+    let hosted = Hosted::new("docker", servers, proxies, own).with_database(database);
+    let feeds = database == DatabaseKind::Cockroach && systems.contains(&System::Broker);
+    if !feeds || !systems.contains(&System::Db) {
+        return Ok(hosted);
+    }
+    Ok(hosted.with_broker_of_servers(linked(&set, broker).await?))
+}
+
+/// Where CockroachDB finds the broker, over a network of their own: no proxy of this process is reached from within a
+/// container.
+async fn linked(set: &ContainerSet, broker: ImageKind) -> Result<Result<String, HarnessError>, HarnessError> {
+    let (Some(cockroach), Some(redpanda)) =
+        (set.container(ImageKind::Cockroach), set.container(ImageKind::Redpanda))
+    else {
+        return Ok(Err(HarnessError::Missing {
+            what: format!("a changefeed does not reach {broker} in containers"),
+            advice: "run it with Redpanda as the broker (CROSSCHECK_BROKER=redpanda)".to_owned(),
+        }));
+    };
+    let link = set.link().await?;
+    link.connect(cockroach, "cockroach").await?;
+    link.connect(redpanda, REDPANDA_ALIAS).await?;
+    Ok(Ok(format!("{REDPANDA_ALIAS}:{REDPANDA_PORT}")))
 }
 
 fn recipe(

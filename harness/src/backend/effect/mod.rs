@@ -5,6 +5,7 @@
 
 mod async_crash;
 mod cgroup;
+mod changefeed_pause;
 mod clock;
 mod disk_full;
 mod duplicate;
@@ -83,6 +84,7 @@ const EFFECTS: &[(&str, &dyn Effect)] = &[
     ("cache-failover", &failover::Failover),
     ("cache-memory", &Pressure { system: System::Cache, controller: Controller::Memory }),
     ("db-async-crash", &async_crash::AsyncCrash),
+    ("db-changefeed-pause", &changefeed_pause::ChangefeedPause),
     ("db-clock", &ClockOff),
     ("db-cpu", &Pressure { system: System::Db, controller: Controller::Cpu }),
     ("db-disk-full", &DiskFull(System::Db)),

@@ -6,11 +6,12 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use super::Hosted;
+use super::feeds::{self, CockroachFeeds};
 use super::injector::ServerInjector;
 use super::lock_waits::DatabaseLockWaits;
 use super::refused;
 use crate::backend::effect::{Servers, Site};
-use crate::backend::{Arena, Closer, HarnessError};
+use crate::backend::{Arena, Closer, Feeds, HarnessError};
 use crate::context::{Addresses, DatabaseAddress, Links};
 use crate::database::DatabaseKind;
 use crate::design::{Layout, Needs, Role};
@@ -95,9 +96,19 @@ pub(in crate::backend) async fn open(
         links: Role::ALL.into_iter().map(|role| (role, links_of(role))).collect(),
         direct: only(needs, direct_links(hosted, &database, &prefix)),
         injector,
+        feeds: feeds_of(hosted, needs, &database, &prefix),
         lock_waits: Arc::new(DatabaseLockWaits::new(hosted.database(), admin.clone())),
-        closer: Arc::new(RunCloser { hosted: hosted.clone(), admin, database, topics }),
+        closer: Arc::new(RunCloser { hosted: hosted.clone(), admin, database, prefix, topics }),
     })
+}
+
+/// The changefeeds of a run on CockroachDB that has a broker.
+fn feeds_of(hosted: &Hosted, needs: Needs, database: &str, prefix: &str) -> Option<Arc<dyn Feeds>> {
+    if hosted.database() != DatabaseKind::Cockroach || !needs.broker {
+        return None;
+    }
+    let database = direct_database(hosted, database)?;
+    Some(Arc::new(CockroachFeeds { database, broker: hosted.broker_of_feeds(), prefix: prefix.to_owned() }))
 }
 
 /// What a design with such needs gets of the links.
@@ -182,6 +193,7 @@ struct RunCloser {
     hosted: Arc<Hosted>,
     admin: Option<PostgresDatabase>,
     database: String,
+    prefix: String,
     topics: Vec<String>,
 }
 
@@ -194,12 +206,13 @@ impl Closer for RunCloser {
 }
 
 impl RunCloser {
-    async fn drop_all(&self) -> Result<(), PortError> {
+    async fn drop_all(&self) -> Result<(), HarnessError> {
         if let Some(admin) = &self.admin {
             let mut connection = admin.connect().await?;
             match self.hosted.database() {
                 DatabaseKind::Postgres => drop_postgres(&mut *connection, &self.database).await?,
                 DatabaseKind::Cockroach => {
+                    feeds::cancel(&mut *connection, &self.prefix).await?;
                     connection.execute(&cockroach::drop_database(&self.database), &[]).await?;
                 }
             }

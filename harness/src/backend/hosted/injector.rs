@@ -11,6 +11,7 @@ use super::{Hosted, HostedServer};
 use crate::backend::effect::{Effects, Site};
 use crate::backend::kind::Kind;
 use crate::backend::{HarnessError, Hits, Injector};
+use crate::database::DatabaseKind;
 use crate::design::Role;
 use crate::fault::At;
 use crate::port::{Database, System};
@@ -134,7 +135,11 @@ impl ServerInjector {
 impl Injector for ServerInjector {
     fn can(&self, on: &FaultOn) -> Result<(), HarnessError> {
         if let Some(lacks) = self.hosted.database().lacks_fault(&on.fault) {
-            let advice = "leave the fault out, or run it on PostgreSQL (--database postgres)".to_owned();
+            let (name, option) = match self.hosted.database() {
+                DatabaseKind::Postgres => ("CockroachDB", "cockroach"),
+                DatabaseKind::Cockroach => ("PostgreSQL", "postgres"),
+            };
+            let advice = format!("leave the fault out, or run it on {name} (--database {option})");
             return Err(HarnessError::Missing { what: lacks.to_owned(), advice });
         }
         match Kind::of(on, self.hosted.backend())? {

@@ -4,6 +4,7 @@
 mod arena;
 pub(crate) mod broker;
 mod cases;
+mod feeds;
 mod injector;
 mod lock_waits;
 mod refused;
@@ -77,6 +78,8 @@ pub(crate) struct Hosted {
     own: BTreeMap<System, Proxy>,
     servers: BTreeMap<System, Box<dyn HostedServer>>,
     database: DatabaseKind,
+    /// Where the servers themselves find the broker, if that is not the relay's link.
+    broker_of_servers: Option<Result<String, HarnessError>>,
 }
 
 impl Hosted {
@@ -88,7 +91,8 @@ impl Hosted {
         proxies: Proxies,
         own: BTreeMap<System, Proxy>,
     ) -> Hosted {
-        let hosted = Hosted { backend, proxies, own, servers, database: DatabaseKind::default() };
+        let database = DatabaseKind::default();
+        let hosted = Hosted { backend, proxies, own, servers, database, broker_of_servers: None };
         hosted.servers.keys().for_each(|system| hosted.route(*system));
         hosted
     }
@@ -96,6 +100,21 @@ impl Hosted {
     /// The same servers, of which the database is one of this kind.
     pub(crate) fn with_database(self, database: DatabaseKind) -> Hosted {
         Hosted { database, ..self }
+    }
+
+    /// The same servers, which reach the broker among themselves in this way, or cannot.
+    pub(crate) fn with_broker_of_servers(self, broker: Result<String, HarnessError>) -> Hosted {
+        Hosted { broker_of_servers: Some(broker), ..self }
+    }
+
+    /// Where a changefeed finds the broker: behind the relay's link, whose part it plays, unless the servers cannot
+    /// reach that.
+    pub(crate) fn broker_of_feeds(&self) -> Result<String, HarnessError> {
+        self.broker_of_servers.clone().unwrap_or_else(|| {
+            let link = self.link(System::Broker, Role::Relay);
+            let lacks = || HarnessError::failed("this run has no broker");
+            link.map(|addr| addr.to_string()).ok_or_else(lacks)
+        })
     }
 
     /// Which database it is.

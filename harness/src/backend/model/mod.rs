@@ -117,6 +117,7 @@ impl Systems {
             links: of_roles,
             direct: self.direct(),
             injector: Arc::new(ModelInjector::new(self.clone(), Arc::new(links))),
+            feeds: None,
             lock_waits: Arc::new(ModelLockWaits(self.database.clone())),
             closer: Arc::new(Forgetting),
         }
