@@ -20,6 +20,7 @@ use std::io::Read;
 
 use thiserror::Error;
 
+mod blocks;
 mod call;
 mod csv;
 mod form;
@@ -113,13 +114,12 @@ impl OpHistory {
 
 /// Reads a history of a format that is named. `columns` are those of a [`Format::Csv`].
 pub fn read_with(input: &mut dyn Read, format: Format, columns: &Columns) -> Result<OpHistory, ReadError> {
-    let source = source::Source::new(input);
     let (store, ops) = match format {
-        Format::Edn => op::read(source, form::Notation::Edn)?,
-        Format::Json => op::read(source, form::Notation::Json)?,
-        Format::JepsenLog => log::read(source)?,
-        Format::Plume => plume::read(source)?,
-        Format::Csv => csv::read(source, columns)?,
+        Format::Edn => blocks::read(input, form::Notation::Edn)?,
+        Format::Json => blocks::read(input, form::Notation::Json)?,
+        Format::JepsenLog => log::read(source::Source::new(input))?,
+        Format::Plume => plume::read(source::Source::new(input))?,
+        Format::Csv => csv::read(source::Source::new(input), columns)?,
     };
     OpHistory::new(store, ops, format != Format::Plume)
 }

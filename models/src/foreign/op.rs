@@ -3,7 +3,6 @@
 
 use super::ReadError;
 use super::form::{Field, Notation, Reader, shown};
-use super::source::Source;
 use super::value::{Store, Word};
 
 /// What an operation says of itself.
@@ -54,27 +53,13 @@ pub struct Op {
     pub kind: OpKind,
 }
 
-/// Reads all operations.
-pub(super) fn read(source: Source<'_>, notation: Notation) -> Result<(Store, Vec<Op>), ReadError> {
-    let mut reader = OpReader::new(Reader::new(source, notation));
-    let first = reader.forms.ahead(&mut reader.store)?;
-    let close = match first {
-        Some(b'[') => Some(b']'),
-        Some(b'(') if notation == Notation::Edn => Some(b')'),
-        _ => None,
-    };
-    match close {
-        Some(close) => reader.vector(close)?,
-        None => reader.lines()?,
-    }
-    reader.forms.source.finish()?;
-    Ok((reader.store, reader.ops))
-}
-
-struct OpReader<'a> {
-    forms: Reader<'a>,
-    store: Store,
-    ops: Vec<Op>,
+/// Reads operations, one after the other.
+pub(super) struct OpReader<'a> {
+    pub(super) forms: Reader<'a>,
+    pub(super) store: Store,
+    pub(super) ops: Vec<Op>,
+    /// The places of those to which the file gives no index.
+    pub(super) unindexed: Vec<usize>,
 }
 
 /// The fields of an operation as they come.
@@ -88,8 +73,30 @@ struct Fields {
 }
 
 impl<'a> OpReader<'a> {
-    fn new(forms: Reader<'a>) -> Self {
-        OpReader { forms, store: Store::default(), ops: Vec::new() }
+    pub(super) fn new(forms: Reader<'a>) -> Self {
+        OpReader::going_on(forms, Store::default(), Vec::new())
+    }
+
+    /// The operations before these have been read.
+    pub(super) fn going_on(forms: Reader<'a>, store: Store, ops: Vec<Op>) -> Self {
+        OpReader { forms, store, ops, unindexed: Vec::new() }
+    }
+
+    /// Reads all operations, or all that are left.
+    pub(super) fn finish(mut self) -> Result<(Store, Vec<Op>), ReadError> {
+        let first = self.forms.ahead(&mut self.store)?;
+        let close = match first {
+            _ if !self.ops.is_empty() => None,
+            Some(b'[') => Some(b']'),
+            Some(b'(') if self.forms.notation == Notation::Edn => Some(b')'),
+            _ => None,
+        };
+        match close {
+            Some(close) => self.vector(close)?,
+            None => self.lines()?,
+        }
+        self.forms.source.finish()?;
+        Ok((self.store, self.ops))
     }
 
     fn vector(&mut self, close: u8) -> Result<(), ReadError> {
@@ -106,7 +113,8 @@ impl<'a> OpReader<'a> {
         }
     }
 
-    fn lines(&mut self) -> Result<(), ReadError> {
+    /// Reads operations to the end of the text.
+    pub(super) fn lines(&mut self) -> Result<(), ReadError> {
         while self.forms.ahead(&mut self.store)?.is_some() {
             self.op()?;
         }
@@ -183,7 +191,10 @@ impl<'a> OpReader<'a> {
                 mark as u32
             }
         };
-        let index = fields.index.unwrap_or(self.ops.len() as i64);
+        let index = fields.index.unwrap_or_else(|| {
+            self.unindexed.push(self.ops.len());
+            self.ops.len() as i64
+        });
         let f = fields.f.unwrap_or(Word::NIL);
         self.ops.push(Op { index, time: fields.time, process, f, value, line, kind });
         Ok(())

@@ -37,6 +37,22 @@ impl<'a> Source<'a> {
         Source { input, buffer, at: 0, end: 0, before: 0, line: 1, line_start: 0, failure: None }
     }
 
+    /// From a line on; the text before it was read by others.
+    pub(super) fn from_line(input: &'a mut dyn Read, line: u32) -> Self {
+        Source { line, ..Source::new(input) }
+    }
+
+    /// A text that is all there; `nothing` is what comes after it.
+    pub(super) fn of_block(bytes: Vec<u8>, nothing: &'a mut std::io::Empty) -> Self {
+        let end = bytes.len();
+        Source { buffer: bytes, end, ..Source::with_buffer(nothing, 1) }
+    }
+
+    /// The text again.
+    pub(super) fn into_block(self) -> Vec<u8> {
+        self.buffer
+    }
+
     /// The next byte, which stays.
     #[inline]
     pub(super) fn peek(&mut self) -> Option<u8> {

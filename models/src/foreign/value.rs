@@ -199,12 +199,53 @@ impl Store {
         Some(word)
     }
 
+    /// Whether all of another one can be appended: words number places and names.
+    pub(super) fn has_room_for(&self, other: &Store) -> bool {
+        self.tape.len() + other.tape.len() < u32::MAX as usize
+            && self.atoms.len() + other.atoms.len() < ATOMS_MAX
+    }
+
+    /// Appends all values of another one.
+    pub(super) fn append(&mut self, other: &Store) -> Moved {
+        let by = self.tape.len() as u32;
+        let mut moved = Moved { atoms: Vec::with_capacity(other.atoms.len()), by };
+        for atom in &other.atoms {
+            moved.atoms.push(match atom {
+                Atom::Int(value) => self.intern_int(*value),
+                Atom::Number(text) => self.intern(Spelling::Number, text),
+                Atom::Text(text) => self.intern(Spelling::Text, text),
+                Atom::Name(text) => self.intern(Spelling::Name, text),
+            });
+        }
+        self.tape.extend(other.tape.iter().map(|word| moved.word(*word)));
+        moved
+    }
+
     pub(super) fn atom_count(&self) -> usize {
         self.atoms.len()
     }
 
     pub(super) fn shrink(&mut self) {
         self.tape.shrink_to_fit();
+    }
+}
+
+/// Where the values of a store have gone that was appended to another one.
+pub(super) struct Moved {
+    atoms: Vec<Word>,
+    by: u32,
+}
+
+impl Moved {
+    /// A word, by its new number.
+    #[inline]
+    pub(super) fn word(&self, word: Word) -> Word {
+        if word.tag() == TAG_ATOM { self.atoms[word.payload()] } else { word }
+    }
+
+    /// A place on the tape.
+    pub(super) fn place(&self, at: u32) -> u32 {
+        at + self.by
     }
 }
 
