@@ -7,13 +7,15 @@ use crate::foreign::{Form, OpHistory, Value};
 
 /// The checkers that a history says anything about, by what its operations do.
 pub fn applicable(history: &OpHistory) -> Vec<Checker> {
-    let names: BTreeSet<&str> = history.calls().iter().map(|call| history.f(call.telling_op())).collect();
+    let names = history.names();
     let has = |name: &str| names.contains(name);
     let reads = has("read") || has("r");
     let reads_list = || reads_form(history, |form| matches!(form, Form::List(_)));
     let reads_map = || reads_form(history, |form| matches!(form, Form::Map(_)));
     let mut found = Vec::new();
-    let first = first_change(history);
+    // Registers, counters, sets and queues have no micro-operations to look for.
+    let has_txns = names.iter().any(|name| !OBJECTS.contains(name));
+    let first = if has_txns { first_change(history) } else { None };
     if ["send", "poll", "send/poll"].into_iter().any(has) || matches!(first, Some("send" | "poll")) {
         found.push(Checker::Kafka);
     } else if has("txn") || names == BTreeSet::from([""]) {
@@ -45,9 +47,27 @@ pub fn applicable(history: &OpHistory) -> Vec<Checker> {
     found
 }
 
+/// What operations on single objects are called.
+const OBJECTS: [&str; 14] = [
+    "acquire",
+    "add",
+    "cas",
+    "dequeue",
+    "drain",
+    "enqueue",
+    "generate",
+    "inc",
+    "increment",
+    "r",
+    "read",
+    "release",
+    "w",
+    "write",
+];
+
 fn reads_form(history: &OpHistory, wanted: impl Fn(Form<'_>) -> bool) -> bool {
-    let reads = history.calls().iter().filter(|call| matches!(history.f(call.telling_op()), "read" | "r"));
-    reads.map(|call| history.value_of(call)).any(|value| wanted(value.form()))
+    let mut reads = history.calls_that(&["read", "r"]);
+    reads.any(|(_, call)| wanted(history.value_of(call).form()))
 }
 
 /// Whether single values are written, and lists of them are read.
@@ -56,8 +76,7 @@ fn reads_lists_of_writes(history: &OpHistory) -> bool {
     // With independent keys, values are pairs, and what is read is a pair of a key and a list.
     let inner = |value: Value<'_>| value.items().is_some_and(|mut items| items.nth(1).is_some_and(is_list));
     let of = |names: [&str; 2], wanted: &dyn Fn(Value<'_>) -> bool| {
-        let mut calls = history.calls().iter().filter(|call| names.contains(&history.f(call.telling_op())));
-        calls.any(|call| wanted(history.value_of(call)))
+        history.calls_that(&names).any(|(_, call)| wanted(history.value_of(call)))
     };
     let writes_pairs = of(["write", "w"], &is_list);
     if writes_pairs { of(["read", "r"], &inner) } else { of(["read", "r"], &is_list) }

@@ -16,21 +16,28 @@ use super::source::Source;
 use super::value::Store;
 
 /// So much is read at a time. Tests have many blocks in a short text.
-const BLOCK_BYTES: usize = if cfg!(test) { 4 << 10 } else { 1 << 20 };
+const BLOCK_BYTES: usize = if cfg!(test) { 4 << 10 } else { 512 << 10 };
 
 /// So many blocks wait for each reader, so that none waits for a block.
 const WAITING_EACH: usize = 2;
 
+/// The rest may be a little longer than the beginning lets expect. Memory that is not touched costs nothing.
+const MORE: f64 = 1.15;
+
 /// A line of more blocks is read as it comes.
-const BLOCKS_A_LINE_MAX: usize = 16;
+const BLOCKS_A_LINE_MAX: usize = 32;
 
 /// Reads all operations.
-pub(super) fn read(input: &mut dyn Read, notation: Notation) -> Result<(Store, Vec<Op>), ReadError> {
+pub(super) fn read(
+    input: &mut dyn Read,
+    notation: Notation,
+    length: Option<u64>,
+) -> Result<(Store, Vec<Op>), ReadError> {
     let mut lines = Lines { input, carry: Vec::new(), is_over: false };
     let first = lines.next()?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let begins = first.iter().find(|byte| !byte.is_ascii_whitespace());
-    let mut taken = Taken { store: Store::default(), ops: Vec::new(), line: 1 };
+    let mut taken = Taken { store: Store::default(), ops: Vec::new(), line: 1, length };
     let rest = if lines.is_over || cores == 1 || begins != Some(&b'{') {
         first
     } else {
@@ -95,6 +102,8 @@ struct Taken {
     ops: Vec<Op>,
     /// The line at which the next block begins.
     line: u32,
+    /// How long the text is, where that is known.
+    length: Option<u64>,
 }
 
 impl Taken {
@@ -127,13 +136,20 @@ impl Taken {
             taken += 1;
             match (&mut rest, part) {
                 (Some(rest), _) => rest.extend(bytes),
-                (None, Some(part)) if self.store.has_room_for(&part.store) => self.take(part),
+                (None, Some(part)) if self.store.has_room_for(&part.store) => self.take(part, bytes.len()),
                 (None, _) => rest = Some(bytes),
             }
         }
     }
 
-    fn take(&mut self, part: Part) {
+    fn take(&mut self, part: Part, bytes: usize) {
+        if let Some(length) = self.length.take() {
+            // If the rest is like this.
+            let times = (length as f64 / bytes.max(1) as f64).min(f64::from(u32::MAX));
+            // It is a guess: what cannot be had now may not be needed.
+            let _ = self.ops.try_reserve((part.ops.len() as f64 * times * MORE) as usize);
+            self.store.reserve((part.store.mark() as f64 * times * MORE) as usize);
+        }
         let moved = self.store.append(&part.store);
         let before = self.ops.len();
         self.ops.extend(part.ops.into_iter().map(|op| Op {
@@ -245,10 +261,10 @@ mod tests {
             format!("[{}]", long(400, &plain)),
             with(25, &"9".repeat(12 << 10)),
             with(25, &format!("; {}", "{} ".repeat(28 << 10))),
-            with(25, &format!("{} {}", plain[0].replace("FILLING", ""), " ".repeat(72 << 10))),
+            with(25, &format!("{} {}", plain[0].replace("FILLING", ""), " ".repeat(144 << 10))),
         ] {
             let (together, alone) =
-                (read(&mut text.as_bytes(), Notation::Edn), one_by_one(&text, Notation::Edn));
+                (read(&mut text.as_bytes(), Notation::Edn, None), one_by_one(&text, Notation::Edn));
             assert!(shown(together) == shown(alone), "{}", &text[..text.len().min(200)]);
         }
     }
@@ -266,7 +282,7 @@ mod tests {
                 n => format!("{{\"type\": \"info\", \"process\": {n}, \"f\": \"f{n}\", \"value\": [[\"r\", 5000000000{n}, null], \"FILLING\"]}}"),
             };
             let text = long(bytes, &kinds.iter().map(line).collect::<Vec<_>>());
-            let (together, alone) = (read(&mut text.as_bytes(), Notation::Json), one_by_one(&text, Notation::Json));
+            let (together, alone) = (read(&mut text.as_bytes(), Notation::Json, Some(text.len() as u64)), one_by_one(&text, Notation::Json));
             prop_assert!(shown(together) == shown(alone));
         }
     }

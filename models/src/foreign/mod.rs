@@ -16,6 +16,7 @@
 //! # Ok::<(), crosscheck_models::foreign::ReadError>(())
 //! ```
 
+use std::collections::BTreeSet;
 use std::io::Read;
 
 use thiserror::Error;
@@ -66,6 +67,8 @@ pub struct OpHistory {
     ops: Vec<Op>,
     calls: Vec<Call>,
     is_timed: bool,
+    /// What the operations do, each name once.
+    fs: Vec<Word>,
 }
 
 impl OpHistory {
@@ -100,6 +103,28 @@ impl OpHistory {
         self.store.as_text(self.ops[op as usize].f).unwrap_or_default()
     }
 
+    /// The calls that do one of these. Names are compared once, and not once for each call.
+    pub fn calls_that(&self, names: &[&str]) -> impl Iterator<Item = (u32, &Call)> {
+        let is_wanted = |f: &Word| names.contains(&self.store.as_text(*f).unwrap_or_default());
+        let wanted: Vec<Word> = self.fs.iter().copied().filter(is_wanted).collect();
+        let calls = self.calls.iter().enumerate();
+        calls.filter_map(move |(at, call)| {
+            wanted.contains(&self.ops[call.telling_op() as usize].f).then_some((at as u32, call))
+        })
+    }
+
+    /// What calls do, each name once.
+    pub(crate) fn names(&self) -> BTreeSet<&str> {
+        let mut seen: Vec<Word> = Vec::new();
+        for call in &self.calls {
+            let f = self.ops[call.telling_op() as usize].f;
+            if !seen.contains(&f) {
+                seen.push(f);
+            }
+        }
+        seen.into_iter().map(|f| self.store.as_text(f).unwrap_or_default()).collect()
+    }
+
     /// The value that says most about a call: that of its completion where it is known to have happened.
     pub fn value_of(&self, call: &Call) -> Value<'_> {
         self.value(call.telling_op())
@@ -108,15 +133,31 @@ impl OpHistory {
     fn new(mut store: Store, ops: Vec<Op>, is_timed: bool) -> Result<OpHistory, ReadError> {
         store.shrink();
         let calls = call::pair(&store, &ops)?;
-        Ok(OpHistory { store, ops, calls, is_timed })
+        let mut fs: Vec<Word> = Vec::new();
+        for op in &ops {
+            if fs.last() != Some(&op.f) && !fs.contains(&op.f) {
+                fs.push(op.f);
+            }
+        }
+        Ok(OpHistory { store, ops, calls, is_timed, fs })
     }
 }
 
 /// Reads a history of a format that is named. `columns` are those of a [`Format::Csv`].
 pub fn read_with(input: &mut dyn Read, format: Format, columns: &Columns) -> Result<OpHistory, ReadError> {
+    read_sized(input, format, columns, None)
+}
+
+/// The same of a text of so many bytes: memory for what it holds is then asked for once.
+pub fn read_sized(
+    input: &mut dyn Read,
+    format: Format,
+    columns: &Columns,
+    length: Option<u64>,
+) -> Result<OpHistory, ReadError> {
     let (store, ops) = match format {
-        Format::Edn => blocks::read(input, form::Notation::Edn)?,
-        Format::Json => blocks::read(input, form::Notation::Json)?,
+        Format::Edn => blocks::read(input, form::Notation::Edn, length)?,
+        Format::Json => blocks::read(input, form::Notation::Json, length)?,
         Format::JepsenLog => log::read(source::Source::new(input))?,
         Format::Plume => plume::read(source::Source::new(input))?,
         Format::Csv => csv::read(source::Source::new(input), columns)?,

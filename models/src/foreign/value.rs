@@ -199,6 +199,12 @@ impl Store {
         Some(word)
     }
 
+    /// Has room for so many words more, if that much can be had at once.
+    pub(super) fn reserve(&mut self, words: usize) {
+        // What cannot be had now may not be needed: it was a guess.
+        let _ = self.tape.try_reserve(words.min(u32::MAX as usize));
+    }
+
     /// Whether all of another one can be appended: words number places and names.
     pub(super) fn has_room_for(&self, other: &Store) -> bool {
         self.tape.len() + other.tape.len() < u32::MAX as usize

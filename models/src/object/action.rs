@@ -143,14 +143,18 @@ impl Part {
 /// The operations of each object. Where every value of a register is a pair, as Jepsen's independent keys have it,
 /// its first half is the key; of other objects where that is said.
 pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<Vec<Part>, ShapeError> {
-    let known =
-        || history.calls().iter().enumerate().filter(|(_, call)| has_name(history, object, keys, call));
+    // A read of a list is none of a counter: with keys, it may be a pair.
+    let scalars_only = object == Object::Counter && keys != Keys::Independent;
+    let known = || {
+        let calls = history.calls_that(names(object));
+        calls.filter(|(_, call)| !scalars_only || history.value_of(call).items().is_none())
+    };
     let is_pair = |value: Value<'_>| value.items().is_some_and(|items| items.count() == 2);
     let looks_so = || {
         known().next().is_some()
             && object == Object::Register
             && known().all(|(_, call)| is_pair(history.value_of(call)))
-            && known().any(|(_, call)| history.f(call.telling_op()) != "cas")
+            && history.calls_that(&["read", "r", "write", "w"]).next().is_some()
     };
     let is_by_key = keys == Keys::Independent || looks_so();
     let mut parts: BTreeMap<&[Word], Part> = BTreeMap::new();
@@ -166,8 +170,10 @@ pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<V
             _ => (None, value),
         };
         let part = parts.entry(key.map_or(&[][..], Value::words)).or_default();
-        part.key = key.map(|key| key.to_string());
-        add(history, part, at as u32, call, value)?;
+        if part.key.is_none() {
+            part.key = key.map(|key| key.to_string());
+        }
+        add(history, part, at, call, value)?;
     }
     let mut parts: Vec<Part> = parts.into_values().map(sorted).collect();
     if object == Object::Counter {
@@ -181,18 +187,15 @@ fn sorted(mut part: Part) -> Part {
     part
 }
 
-fn has_name(history: &OpHistory, object: Object, keys: Keys, call: &Call) -> bool {
-    let names: &[&str] = match object {
+/// What the operations of an object are called.
+fn names(object: Object) -> &'static [&'static str] {
+    match object {
         Object::Register => &["read", "r", "write", "w", "cas"],
         Object::Counter => &["read", "r", "add", "inc", "increment"],
         Object::Mutex => &["acquire", "release"],
         Object::FifoQueue => &["enqueue", "dequeue"],
         Object::MultiRegister => &["txn", ""],
-    };
-    names.contains(&history.f(call.telling_op()))
-        && (object != Object::Counter
-            || keys == Keys::Independent
-            || history.value_of(call).items().is_none())
+    }
 }
 
 fn add(

@@ -34,7 +34,8 @@ pub(super) fn judge(args: &Args, path: &Path, format: Format) -> Result<CheckedF
     let failed = |error: &dyn std::fmt::Display| format!("{}: {error}", path.display());
     let mut file = File::open(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
     let columns = args.columns.clone().unwrap_or_default();
-    let history = foreign::read_with(&mut file, format, &columns).map_err(|error| failed(&error))?;
+    let length = file.metadata().ok().map(|about| about.len());
+    let history = foreign::read_sized(&mut file, format, &columns, length).map_err(|error| failed(&error))?;
     let deadline = began + args.deadline.unwrap_or(DEADLINE);
     let mut checks = Vec::new();
     for asked in asked(args, &history).map_err(|error| failed(&error))? {
