@@ -29,6 +29,8 @@ mod format;
 mod log;
 mod op;
 mod ours;
+#[cfg(feature = "parquet")]
+mod parquet;
 mod plume;
 mod source;
 mod value;
@@ -39,6 +41,8 @@ pub use csv::Columns;
 pub use format::{Format, UnknownFormat, detect};
 pub use op::{Op, OpKind};
 pub use ours::{as_ours, ours_as_edn, ours_as_jsonl};
+#[cfg(feature = "parquet")]
+pub use parquet::{ours_as_parquet, write_parquet};
 pub use value::{Form, Items, Store, Value, Word};
 pub use write::{write_edn, write_jsonl};
 

@@ -136,7 +136,7 @@ pub fn as_ours(history: &OpHistory) -> Result<History, ShapeError> {
 }
 
 /// Whether all reads and writes are of `[key value]`.
-fn has_keys(history: &OpHistory) -> bool {
+pub(super) fn has_keys(history: &OpHistory) -> bool {
     let mut single = (0..history.ops().len() as u32)
         .filter(|op| matches!(history.f(*op), "read" | "r" | "write" | "w"))
         .map(|op| history.value(op))

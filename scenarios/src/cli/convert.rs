@@ -12,6 +12,7 @@ use crosscheck_models::history::History;
 use crosscheck_scenarios::run_dir;
 
 use super::check::{Format, detect, format};
+use super::output::Out;
 use super::{Stop, check, output};
 
 /// Writes a history in the format of another tool
@@ -20,6 +21,7 @@ use super::{Stop, check, output};
 Examples:
   crosscheck convert crosscheck-runs/latest --to edn --out history.edn
   crosscheck convert history.edn --to crosscheck     what Jepsen recorded of registers, as one of ours
+  crosscheck convert crosscheck-runs/latest --to parquet -o history.parquet
   crosscheck convert rows.csv --to jsonl --columns key=account,process=session")]
 pub(crate) struct Args {
     /// A history, or the directory of a run
@@ -35,7 +37,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ROLE=NAME,..", value_parser = check::columns)]
     columns: Option<Columns>,
     /// The file; stdout if not given
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
@@ -48,7 +50,13 @@ enum To {
     Edn,
     /// Elle-cli's: one operation a line
     Jsonl,
+    /// A table for query engines: one event a row; only where it was built with the feature `parquet`
+    Parquet,
 }
+
+/// Few need it, and it takes a minute more to build.
+const WITHOUT_PARQUET: &str = "this crosscheck was built without Parquet: build one that has it with \
+    `cargo build --release --features parquet`";
 
 /// A history, whoever recorded it.
 enum Recorded {
@@ -58,12 +66,15 @@ enum Recorded {
 
 /// Reads the history whole, then writes it: what is refused leaves no piece of a file.
 pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
+    if args.to == To::Parquet && cfg!(not(feature = "parquet")) {
+        return Err(Stop::could_not_run(WITHOUT_PARQUET));
+    }
     let recorded = load(args).map_err(Stop::could_not_run)?;
     let recorded = match (recorded, args.to) {
         (Recorded::Others(history), To::Crosscheck) => {
             as_ours(&history).map(Recorded::Ours).map_err(|error| {
                 Stop::could_not_run(format!(
-                    "{}: {error}; --to edn and --to jsonl take it",
+                    "{}: {error}; --to edn, --to jsonl and --to parquet take it",
                     args.path.display()
                 ))
             })?
@@ -100,13 +111,19 @@ fn others(path: &Path, format: foreign::Format, columns: Option<&Columns>) -> Re
     foreign::read_with(&mut file, format, &columns).map_err(|error| format!("{}: {error}", path.display()))
 }
 
-fn write(recorded: &Recorded, to: To, out: &mut dyn Write) -> io::Result<()> {
+fn write(recorded: &Recorded, to: To, out: &mut Out<'_>) -> io::Result<()> {
     match (recorded, to) {
         (Recorded::Ours(history), To::Crosscheck) => {
             writeln!(out, "{}", history.header().to_json_line())?;
             history.events().iter().try_for_each(|event| writeln!(out, "{}", event.to_json_line()))
         }
         (Recorded::Ours(history), To::Edn) => ours_as_edn(history, out),
+        #[cfg(feature = "parquet")]
+        (Recorded::Ours(history), To::Parquet) => foreign::ours_as_parquet(history, out),
+        #[cfg(feature = "parquet")]
+        (Recorded::Others(history), To::Parquet) => foreign::write_parquet(history, out),
+        #[cfg(not(feature = "parquet"))]
+        (_, To::Parquet) => Err(io::Error::other(WITHOUT_PARQUET)),
         (Recorded::Ours(history), To::Jsonl) => ours_as_jsonl(history, out),
         (Recorded::Others(history), To::Jsonl) => write_jsonl(history, out),
         (Recorded::Others(history), To::Edn | To::Crosscheck) => write_edn(history, out),

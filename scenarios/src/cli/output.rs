@@ -59,18 +59,21 @@ pub(crate) fn style() -> Style {
     if io::stdout().is_terminal() && !objects { Style::Ansi } else { Style::Plain }
 }
 
+/// Where a file goes; any thread may write it.
+pub(super) type Out<'a> = dyn Write + Send + 'a;
+
 /// Writes a whole text to a file, or to stdout where none is named.
 pub(super) fn to_file_or_stdout(
     file: Option<&Path>,
-    write: impl FnOnce(&mut dyn Write) -> io::Result<()>,
+    write: impl FnOnce(&mut Out<'_>) -> io::Result<()>,
 ) -> Result<(), Stop> {
-    let buffered = |to: &mut dyn Write| {
+    let buffered = |to: &mut Out<'_>| {
         let mut out = BufWriter::with_capacity(1 << 20, to);
         write(&mut out)?;
         out.flush()
     };
     let Some(path) = file else {
-        return match buffered(&mut io::stdout().lock()) {
+        return match buffered(&mut io::stdout()) {
             // A reader that has gone away wants no more.
             Err(error) if error.kind() != ErrorKind::BrokenPipe => {
                 Err(Stop::could_not_run(format!("cannot write to stdout: {error}")))

@@ -255,6 +255,25 @@ fn what_one_tool_recorded_another_can_read() {
 }
 
 #[test]
+fn a_table_for_query_engines_is_written_or_refused_with_what_to_build() {
+    let dir = directory(&[("ours.jsonl", lost_event())]);
+    let convert = |out| crosscheck(dir.path(), &["convert", "ours.jsonl", "--to", "parquet", "-o", out]);
+    let ran = convert("ours.parquet");
+    let written = std::fs::read(dir.path().join("ours.parquet"));
+    if cfg!(feature = "parquet") {
+        assert_eq!((ran.exit, ran.stderr.as_str()), (0, ""));
+        assert!(written.is_ok_and(|bytes| bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1")));
+        let ran = convert("no/such/directory.parquet");
+        assert_eq!(ran.exit, 4);
+        assert!(ran.stderr.contains("cannot write no/such/directory.parquet"), "{}", ran.stderr);
+    } else {
+        assert_eq!(ran.exit, 4, "{}", ran.stdout);
+        assert!(ran.stderr.contains("cargo build --release --features parquet"), "{}", ran.stderr);
+        assert!(written.is_err(), "what is refused leaves no file");
+    }
+}
+
+#[test]
 fn what_our_format_has_no_place_for_is_refused_with_its_line() {
     let lists = "{:process 0 :type :invoke :f :txn :value [[:append 1 2]]}\n";
     let dir = directory(&[("lists.edn", lists.to_owned())]);
