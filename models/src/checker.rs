@@ -332,16 +332,15 @@ fn of_isolation(history: &OpHistory, options: &Options, judgement: Judgement) ->
         witness: json!(found.witness),
         text: found.witness.text.clone(),
     };
-    let mut anomalies = Vec::new();
+    let (mut anomalies, mut doubt) = (Vec::new(), None);
     for found in &judgement.anomalies {
         match isolation::verify_witness(history, &found.witness) {
             Ok(()) => anomalies.push(seen(found)),
-            Err(error) => reason = unproved("witness", &error),
+            Err(error) => doubt = unproved("witness", &error),
         }
     }
-    if verdict == Verdict::Violated {
-        verdict = if anomalies.is_empty() { Verdict::Unknown } else { Verdict::Violated };
-        reason = reason.filter(|_| anomalies.is_empty());
+    if verdict == Verdict::Violated && anomalies.is_empty() {
+        (verdict, reason) = (Verdict::Unknown, doubt);
     }
     if let Some(order) = judgement.order.as_ref().filter(|_| options.replay)
         && let Err(error) = isolation::verify_order(history, order)

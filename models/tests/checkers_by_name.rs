@@ -96,9 +96,10 @@ fn a_history_of_another_shape_is_refused_with_its_line() {
 }
 
 #[test]
-fn a_micro_operation_has_three_parts_and_a_register_one_value() {
+fn a_micro_operation_has_three_parts_or_a_version_too_and_a_register_one_value() {
     let cases = [
-        ("[[:r :x 1 2]]", "line 1: a micro-operation is a list like"),
+        ("[[:r :x 1 2 3]]", "line 1: a micro-operation is a list like"),
+        ("[[:r :x 1 :two]]", "line 1: a micro-operation is a list like"),
         ("[[:w :x]]", "line 1: a micro-operation is a list like"),
         ("[[:r :x]]", "line 1: a micro-operation is a list like"),
         ("[[:r :x []]]", "line 1: a value is a number, a text or a name"),

@@ -11,7 +11,7 @@ use std::thread::{self, Scope};
 
 use super::ReadError;
 use super::form::{Notation, Reader as Forms};
-use super::op::{Op, OpReader};
+use super::op::{Op, OpReader, Stamped};
 use super::source::Source;
 use super::value::Store;
 
@@ -32,24 +32,24 @@ pub(super) fn read(
     input: &mut dyn Read,
     notation: Notation,
     length: Option<u64>,
-) -> Result<(Store, Vec<Op>), ReadError> {
+) -> Result<(Store, Vec<Op>, Stamped), ReadError> {
     let mut lines = Lines { input, carry: Vec::new(), is_over: false };
     let first = lines.next()?;
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
     let begins = first.iter().find(|byte| !byte.is_ascii_whitespace());
-    let mut taken = Taken { store: Store::default(), ops: Vec::new(), line: 1, length };
+    let mut taken = Taken { store: Store::default(), ops: Vec::new(), stamped: Vec::new(), line: 1, length };
     let rest = if lines.is_over || cores == 1 || begins != Some(&b'{') {
         first
     } else {
         match thread::scope(|scope| taken.all(&mut lines, first, notation, cores, scope))? {
             Some(rest) => rest,
-            None => return Ok((taken.store, taken.ops)),
+            None => return Ok((taken.store, taken.ops, taken.stamped)),
         }
     };
     let Lines { input, carry, .. } = lines;
     let mut input = Cursor::new(rest).chain(Cursor::new(carry)).chain(input);
     let source = Source::from_line(&mut input, taken.line);
-    OpReader::going_on(Forms::new(source, notation), taken.store, taken.ops).finish()
+    OpReader::going_on(Forms::new(source, notation), taken.store, taken.ops, taken.stamped).finish()
 }
 
 /// A reader ends only when nobody sends any more, or by a panic, which is passed on.
@@ -61,6 +61,7 @@ struct Part {
     ops: Vec<Op>,
     /// The places of those to which the file gives no index.
     unindexed: Vec<usize>,
+    stamped: Stamped,
     /// How many lines it has.
     lines: u32,
 }
@@ -75,9 +76,12 @@ fn read_block(bytes: Vec<u8>, notation: Notation) -> Done {
     let mut nothing = io::empty();
     let mut reader = OpReader::new(Forms::new(Source::of_block(bytes, &mut nothing), notation));
     let is_whole = reader.lines().is_ok();
-    let OpReader { forms, store, ops, unindexed } = reader;
+    let OpReader { forms, store, ops, unindexed, stamped } = reader;
     let lines = forms.source.line() - 1;
-    Done { bytes: forms.source.into_block(), part: is_whole.then_some(Part { store, ops, unindexed, lines }) }
+    Done {
+        bytes: forms.source.into_block(),
+        part: is_whole.then_some(Part { store, ops, unindexed, stamped, lines }),
+    }
 }
 
 /// Who reads blocks: they come back in the order in which they were sent.
@@ -100,6 +104,7 @@ impl BlockReader {
 struct Taken {
     store: Store,
     ops: Vec<Op>,
+    stamped: Stamped,
     /// The line at which the next block begins.
     line: u32,
     /// How long the text is, where that is known.
@@ -162,6 +167,7 @@ impl Taken {
         for at in part.unindexed {
             self.ops[before + at].index = (before + at) as i64;
         }
+        self.stamped.extend(part.stamped.into_iter().map(|(at, stamps)| (before as u32 + at, stamps)));
         self.line = self.line.saturating_add(part.lines);
     }
 }
@@ -214,16 +220,16 @@ mod tests {
     use crate::foreign::{Format, OpHistory};
 
     /// Read by one reader, as it comes.
-    fn one_by_one(text: &str, notation: Notation) -> Result<(Store, Vec<Op>), ReadError> {
+    fn one_by_one(text: &str, notation: Notation) -> Result<(Store, Vec<Op>, Stamped), ReadError> {
         let mut input = text.as_bytes();
         OpReader::new(Forms::new(Source::new(&mut input), notation)).finish()
     }
 
-    fn shown(read: Result<(Store, Vec<Op>), ReadError>) -> String {
+    fn shown(read: Result<(Store, Vec<Op>, Stamped), ReadError>) -> String {
         match read {
-            Ok((store, ops)) => {
+            Ok((store, ops, stamped)) => {
                 let line = |op: &Op| format!("{op:?} {}\n", store.value(op.value));
-                ops.iter().map(line).collect()
+                ops.iter().map(line).chain([format!("{stamped:?}")]).collect()
             }
             Err(error) => error.to_string(),
         }

@@ -23,6 +23,8 @@ pub(super) enum Field {
     Type,
     F,
     Value,
+    StartTs,
+    CommitTs,
     Other,
 }
 
@@ -35,6 +37,8 @@ impl Field {
             b"type" => Field::Type,
             b"f" => Field::F,
             b"value" => Field::Value,
+            b"start_ts" | b"start-ts" | b"sts" => Field::StartTs,
+            b"commit_ts" | b"commit-ts" | b"cts" => Field::CommitTs,
             _ => Field::Other,
         }
     }

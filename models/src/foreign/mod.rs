@@ -39,7 +39,7 @@ mod write;
 pub use call::{Call, Outcome};
 pub use csv::Columns;
 pub use format::{Format, UnknownFormat, detect};
-pub use op::{Op, OpKind};
+pub use op::{Op, OpKind, Stamps};
 pub use ours::{as_ours, ours_as_edn, ours_as_jsonl};
 #[cfg(feature = "parquet")]
 pub use parquet::{ours_as_parquet, write_parquet};
@@ -70,6 +70,7 @@ pub struct OpHistory {
     store: Store,
     ops: Vec<Op>,
     calls: Vec<Call>,
+    stamped: op::Stamped,
     is_timed: bool,
     /// What the operations do, each name once.
     fs: Vec<Word>,
@@ -134,7 +135,28 @@ impl OpHistory {
         self.value(call.telling_op())
     }
 
-    fn new(mut store: Store, ops: Vec<Op>, is_timed: bool) -> Result<OpHistory, ReadError> {
+    /// Whether any operation carries the timestamps of a start and a commit.
+    pub fn has_stamps(&self) -> bool {
+        !self.stamped.is_empty()
+    }
+
+    /// When a transaction started and committed by the clock of its database, where the history says so.
+    pub fn stamps(&self, call: &Call) -> Option<Stamps> {
+        let of_op = |at| self.stamps_at(at);
+        call.complete.and_then(of_op).or_else(|| call.invoke.and_then(of_op))
+    }
+
+    fn stamps_at(&self, op: u32) -> Option<Stamps> {
+        let found = self.stamped.binary_search_by_key(&op, |(at, _)| *at);
+        found.ok().map(|found| self.stamped[found].1)
+    }
+
+    fn new(
+        mut store: Store,
+        ops: Vec<Op>,
+        stamped: op::Stamped,
+        is_timed: bool,
+    ) -> Result<OpHistory, ReadError> {
         store.shrink();
         let calls = call::pair(&store, &ops)?;
         let mut fs: Vec<Word> = Vec::new();
@@ -143,7 +165,7 @@ impl OpHistory {
                 fs.push(op.f);
             }
         }
-        Ok(OpHistory { store, ops, calls, is_timed, fs })
+        Ok(OpHistory { store, ops, calls, stamped, is_timed, fs })
     }
 }
 
@@ -159,14 +181,15 @@ pub fn read_sized(
     columns: &Columns,
     length: Option<u64>,
 ) -> Result<OpHistory, ReadError> {
-    let (store, ops) = match format {
+    let untold = |(store, ops)| (store, ops, Vec::new());
+    let (store, ops, stamped) = match format {
         Format::Edn => blocks::read(input, form::Notation::Edn, length)?,
         Format::Json => blocks::read(input, form::Notation::Json, length)?,
-        Format::JepsenLog => log::read(source::Source::new(input))?,
-        Format::Plume => plume::read(source::Source::new(input))?,
-        Format::Csv => csv::read(source::Source::new(input), columns)?,
+        Format::JepsenLog => untold(log::read(source::Source::new(input))?),
+        Format::Plume => untold(plume::read(source::Source::new(input))?),
+        Format::Csv => untold(csv::read(source::Source::new(input), columns)?),
     };
-    OpHistory::new(store, ops, format != Format::Plume)
+    OpHistory::new(store, ops, stamped, format != Format::Plume)
 }
 
 /// Reads a history of a format that is named; a table's columns by their own names.

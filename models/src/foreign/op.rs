@@ -53,6 +53,18 @@ pub struct Op {
     pub kind: OpKind,
 }
 
+/// When a transaction started and committed, by the clock of the database.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamps {
+    /// What had been committed until then, it read.
+    pub start: i64,
+    /// From then on, others read what it wrote.
+    pub commit: i64,
+}
+
+/// Operations by their places, with the timestamps that they carry.
+pub(super) type Stamped = Vec<(u32, Stamps)>;
+
 /// Reads operations, one after the other.
 pub(super) struct OpReader<'a> {
     pub(super) forms: Reader<'a>,
@@ -60,9 +72,11 @@ pub(super) struct OpReader<'a> {
     pub(super) ops: Vec<Op>,
     /// The places of those to which the file gives no index.
     pub(super) unindexed: Vec<usize>,
+    pub(super) stamped: Stamped,
 }
 
 /// The fields of an operation as they come.
+#[derive(Default)]
 struct Fields {
     index: Option<i64>,
     time: Option<i64>,
@@ -70,20 +84,22 @@ struct Fields {
     kind: Option<OpKind>,
     f: Option<Word>,
     value: Option<u32>,
+    start: Option<i64>,
+    commit: Option<i64>,
 }
 
 impl<'a> OpReader<'a> {
     pub(super) fn new(forms: Reader<'a>) -> Self {
-        OpReader::going_on(forms, Store::default(), Vec::new())
+        OpReader::going_on(forms, Store::default(), Vec::new(), Vec::new())
     }
 
     /// The operations before these have been read.
-    pub(super) fn going_on(forms: Reader<'a>, store: Store, ops: Vec<Op>) -> Self {
-        OpReader { forms, store, ops, unindexed: Vec::new() }
+    pub(super) fn going_on(forms: Reader<'a>, store: Store, ops: Vec<Op>, stamped: Stamped) -> Self {
+        OpReader { forms, store, ops, unindexed: Vec::new(), stamped }
     }
 
     /// Reads all operations, or all that are left.
-    pub(super) fn finish(mut self) -> Result<(Store, Vec<Op>), ReadError> {
+    pub(super) fn finish(mut self) -> Result<(Store, Vec<Op>, Stamped), ReadError> {
         let first = self.forms.ahead(&mut self.store)?;
         let close = match first {
             _ if !self.ops.is_empty() => None,
@@ -96,7 +112,7 @@ impl<'a> OpReader<'a> {
             None => self.lines()?,
         }
         self.forms.source.finish()?;
-        Ok((self.store, self.ops))
+        Ok((self.store, self.ops, self.stamped))
     }
 
     fn vector(&mut self, close: u8) -> Result<(), ReadError> {
@@ -131,7 +147,7 @@ impl<'a> OpReader<'a> {
             None => return Err(self.forms.source.error("the text ends where an operation is expected")),
         };
         self.forms.source.bump();
-        let mut fields = Fields { index: None, time: None, process: None, kind: None, f: None, value: None };
+        let mut fields = Fields::default();
         let mut is_first = true;
         while !self.forms.ends(&mut self.store, b'}', is_first)? {
             is_first = false;
@@ -150,6 +166,8 @@ impl<'a> OpReader<'a> {
             }
             Field::Index => fields.index = self.forms.whole(&mut self.store)?,
             Field::Time => fields.time = self.forms.whole(&mut self.store)?,
+            Field::StartTs => fields.start = self.forms.whole(&mut self.store)?,
+            Field::CommitTs => fields.commit = self.forms.whole(&mut self.store)?,
             Field::Process => fields.process = Some(self.scalar(mark)?),
             Field::F => fields.f = Some(self.scalar(mark)?),
             Field::Type => {
@@ -196,6 +214,9 @@ impl<'a> OpReader<'a> {
             self.ops.len() as i64
         });
         let f = fields.f.unwrap_or(Word::NIL);
+        if let (Some(start), Some(commit)) = (fields.start, fields.commit) {
+            self.stamped.push((self.ops.len() as u32, Stamps { start, commit }));
+        }
         self.ops.push(Op { index, time: fields.time, process, f, value, line, kind });
         Ok(())
     }

@@ -167,11 +167,13 @@ fn body(history: &OpHistory, at: u32, id: &str, keyed: bool, happened: bool) -> 
                 match (parts.first().and_then(|f| f.as_text()), &parts[..]) {
                     (Some("r" | "read"), [_, key, rest @ ..]) => {
                         let value = read_value(rest.first().map_or(Scalar::Null, |value| scalar(*value)));
-                        txn.reads.push(ReadItem { key: name(*key), value, ..ReadItem::default() });
+                        let ver = version(rest.get(1)).filter(|_| happened);
+                        txn.reads.push(ReadItem { key: name(*key), value, ver, ..ReadItem::default() });
                     }
-                    (Some("w" | "write"), [_, key, value]) => {
-                        let (key, value) = (name(*key), scalar(*value));
-                        txn.writes.push(WriteItem { key, value, ..WriteItem::default() });
+                    (Some("w" | "write"), [_, key, value, rest @ ..]) => {
+                        let (key, value, ver) = (name(*key), scalar(*value), version(rest.first()));
+                        let ver = ver.filter(|_| happened);
+                        txn.writes.push(WriteItem { key, value, ver, ..WriteItem::default() });
                     }
                     _ => return Err("our format has transactions of r and w only".to_owned()),
                 }
@@ -182,6 +184,11 @@ fn body(history: &OpHistory, at: u32, id: &str, keyed: bool, happened: bool) -> 
             return Err(format!("our format has reads, writes and transactions of them, and no `{other}`"));
         }
     })
+}
+
+/// The version that a micro-operation states.
+fn version(stated: Option<&Value<'_>>) -> Option<u64> {
+    stated.and_then(|version| u64::try_from(version.as_int()?).ok())
 }
 
 fn name(key: Value<'_>) -> Text {

@@ -24,6 +24,9 @@ pub fn write_edn(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
             Form::List(mops) if f == "txn" => write_micro_ops(mops, out)?,
             _ => write!(out, "{value}")?,
         }
+        if let Some(stamps) = history.stamps_at(at as u32) {
+            write!(out, ", :start-ts {}, :commit-ts {}", stamps.start, stamps.commit)?;
+        }
         out.write_all(b"}\n")?;
     }
     Ok(())
@@ -79,6 +82,9 @@ pub fn write_jsonl(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
         write_text(history.f(at as u32), out)?;
         out.write_all(b",\"value\":")?;
         write_json(history.value(at as u32), out)?;
+        if let Some(stamps) = history.stamps_at(at as u32) {
+            write!(out, ",\"start_ts\":{},\"commit_ts\":{}", stamps.start, stamps.commit)?;
+        }
         out.write_all(b"}\n")?;
     }
     Ok(())

@@ -45,6 +45,24 @@ impl Database {
         committed.chain(own).collect()
     }
 
+    /// The version of the newest of these; none for what the transaction itself has not committed yet.
+    pub(super) fn version_read(&self, isolation: Isolation, work: &Work, key: u64) -> Option<u64> {
+        let is_own = work.writes.iter().any(|(other, _)| *other == key);
+        let count = self.read(isolation, work, key).len() as u64;
+        (!is_own && count > 0).then_some(count)
+    }
+
+    /// The version that a value became.
+    pub(super) fn version_of(&self, key: u64, value: i64) -> Option<u64> {
+        let at = self.keys.get(&key)?.iter().rposition(|version| version.value == value)?;
+        Some(at as u64 + 1)
+    }
+
+    /// Timestamps of a transaction that commits now: of its start, and of its commit.
+    pub(super) fn stamps(&self, work: &Work) -> (u64, u64) {
+        (work.started * 2 + 1, self.now * 2)
+    }
+
     pub(super) fn write(&mut self, isolation: Isolation, work: &mut Work, key: u64, value: i64) {
         if isolation == Isolation::ReadUncommitted {
             self.install(key, value);

@@ -130,6 +130,10 @@ pub struct Spec {
     pub info_per_mille: u32,
     /// Of a thousand operations, how many fail.
     pub fail_per_mille: u32,
+    /// Transactions say when they started and committed, by the clock of the database (`start_ts`, `commit_ts`).
+    pub timestamps: bool,
+    /// Reads and writes of transactions on registers say the version.
+    pub versions: bool,
 }
 
 impl Spec {
@@ -145,6 +149,8 @@ impl Spec {
             writes_per_key: 32,
             info_per_mille: 0,
             fail_per_mille: 0,
+            timestamps: false,
+            versions: false,
         }
     }
 }
@@ -169,11 +175,23 @@ struct Log<'a> {
 
 impl Log<'_> {
     fn line(&mut self, process: u64, kind: &str, f: &str, value: fmt::Arguments<'_>) -> io::Result<()> {
+        self.line_with(process, kind, f, value, format_args!(""))
+    }
+
+    /// A line with further fields.
+    fn line_with(
+        &mut self,
+        process: u64,
+        kind: &str,
+        f: &str,
+        value: fmt::Arguments<'_>,
+        more: fmt::Arguments<'_>,
+    ) -> io::Result<()> {
         let (index, time) = (self.index, self.index * 1000);
         self.index += 1;
         writeln!(
             self.out,
-            "{{\"index\":{index},\"time\":{time},\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\"value\":{value}}}"
+            "{{\"index\":{index},\"time\":{time},\"process\":{process},\"type\":\"{kind}\",\"f\":\"{f}\",\"value\":{value}{more}}}"
         )
     }
 }

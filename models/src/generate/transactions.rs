@@ -15,6 +15,14 @@ struct Mop {
     key: u64,
     write: Option<i64>,
     read: Vec<i64>,
+    /// What was read, or has become of what was written.
+    version: Option<u64>,
+}
+
+/// How a transaction ended, and its timestamps if it committed.
+struct Ended {
+    kind: &'static str,
+    stamps: Option<(u64, u64)>,
 }
 
 /// What a client is at.
@@ -46,7 +54,7 @@ pub(super) fn generate(spec: &Spec, out: &mut dyn Write) -> io::Result<()> {
     let mut clients: Vec<Client> = (0..spec.clients.max(1)).map(|_| Client::Idle).collect();
     let mut processes: Vec<u64> = (0..clients.len() as u64).collect();
     let (mut invoked, mut running) = (0, 0);
-    while invoked < spec.txns || running > 0 {
+    'clients: while invoked < spec.txns || running > 0 {
         let at = random.below(clients.len() as u64) as usize;
         match &mut clients[at] {
             Client::Idle if invoked < spec.txns => {
@@ -63,26 +71,19 @@ pub(super) fn generate(spec: &Spec, out: &mut dyn Write) -> io::Result<()> {
                 if *next == 0 {
                     *work = database.begin();
                 }
-                if spec.isolation == Isolation::Serializable {
-                    while *next < mops.len() {
-                        step(spec, &mut database, work, &mut mops[*next]);
-                        *next += 1;
-                    }
-                    let ended = end(spec, &mut database, work, &mut random);
-                    complete(&mut log, spec, *process, mops, ended)?;
-                    retire(ended, &mut processes[at], clients.len() as u64);
-                    clients[at] = Client::Idle;
-                    running -= 1;
-                } else if let Some(mop) = mops.get_mut(*next) {
-                    step(spec, &mut database, work, mop);
+                let is_atomic = spec.isolation == Isolation::Serializable;
+                while *next < mops.len() {
+                    step(spec, &mut database, work, &mut mops[*next]);
                     *next += 1;
-                } else {
-                    let ended = end(spec, &mut database, work, &mut random);
-                    complete(&mut log, spec, *process, mops, ended)?;
-                    retire(ended, &mut processes[at], clients.len() as u64);
-                    clients[at] = Client::Idle;
-                    running -= 1;
+                    if !is_atomic {
+                        continue 'clients;
+                    }
                 }
+                let ended = end(spec, &mut database, work, mops, &mut random);
+                complete(&mut log, spec, *process, mops, &ended)?;
+                retire(ended.kind, &mut processes[at], clients.len() as u64);
+                clients[at] = Client::Idle;
+                running -= 1;
             }
         }
     }
@@ -96,7 +97,7 @@ fn plan(spec: &Spec, keys: &mut Keys, random: &mut Random, database: &mut Databa
             let at = random.below(keys.active.len() as u64) as usize;
             let key = keys.active[at];
             if random.below(2) == 0 {
-                return Mop { key, write: None, read: Vec::new() };
+                return Mop { key, write: None, read: Vec::new(), version: None };
             }
             let written = keys.written.entry(key).or_insert(0);
             *written += 1;
@@ -110,34 +111,59 @@ fn plan(spec: &Spec, keys: &mut Keys, random: &mut Random, database: &mut Databa
                     keys.retired.pop_front().into_iter().for_each(|key| database.forget(key));
                 }
             }
-            Mop { key, write: Some(value as i64), read: Vec::new() }
+            Mop { key, write: Some(value as i64), read: Vec::new(), version: None }
         })
         .collect()
 }
 
 fn step(spec: &Spec, database: &mut Database, work: &mut Work, mop: &mut Mop) {
     match mop.write {
-        None => mop.read = database.read(spec.isolation, work, mop.key),
+        None => {
+            mop.read = database.read(spec.isolation, work, mop.key);
+            if spec.versions {
+                mop.version = database.version_read(spec.isolation, work, mop.key);
+            }
+        }
         Some(value) => database.write(spec.isolation, work, mop.key, value),
     }
 }
 
-/// Commits, or not; what the client hears of it.
-fn end(spec: &Spec, database: &mut Database, work: &Work, random: &mut Random) -> &'static str {
+/// Commits, or not; what the client hears of it. The timestamps are from the log of the database, which knows more.
+fn end(spec: &Spec, database: &mut Database, work: &Work, mops: &mut [Mop], random: &mut Random) -> Ended {
     if random.chance(spec.fail_per_mille) {
-        return "fail";
+        return Ended { kind: "fail", stamps: None };
     }
-    if random.chance(spec.info_per_mille) {
-        if random.below(2) == 0 {
-            database.commit(spec.isolation, work);
+    let is_heard = !random.chance(spec.info_per_mille);
+    let commits = (is_heard || random.below(2) == 0) && database.commit(spec.isolation, work);
+    let stamps = (commits && spec.timestamps).then(|| database.stamps(work));
+    if commits && is_heard && spec.versions {
+        for mop in mops {
+            mop.version = match mop.write {
+                Some(value) => database.version_of(mop.key, value),
+                None => mop.version,
+            };
         }
-        return "info";
     }
-    if database.commit(spec.isolation, work) { "ok" } else { "fail" }
+    let kind = match (is_heard, commits) {
+        (false, _) => "info",
+        (true, true) => "ok",
+        (true, false) => "fail",
+    };
+    Ended { kind, stamps }
 }
 
-fn complete(log: &mut Log<'_>, spec: &Spec, process: u64, mops: &[Mop], ended: &str) -> io::Result<()> {
-    log.line(process, ended, "txn", format_args!("{}", Shown(spec.kind, mops, ended == "ok")))
+fn complete(log: &mut Log<'_>, spec: &Spec, process: u64, mops: &[Mop], ended: &Ended) -> io::Result<()> {
+    let shown = Shown(spec.kind, mops, ended.kind == "ok");
+    match ended.stamps {
+        None => log.line(process, ended.kind, "txn", format_args!("{shown}")),
+        Some((start, commit)) => log.line_with(
+            process,
+            ended.kind,
+            "txn",
+            format_args!("{shown}"),
+            format_args!(",\"start_ts\":{start},\"commit_ts\":{commit}"),
+        ),
+    }
 }
 
 /// A process whose operation is undecided does nothing more; its client goes on as another.
@@ -156,9 +182,10 @@ impl fmt::Display for Shown<'_> {
         f.write_char('[')?;
         for (at, mop) in mops.iter().enumerate() {
             f.write_str(if at > 0 { "," } else { "" })?;
+            let version = mop.version.filter(|_| *kind == Kind::RwRegister && *is_known);
             match (mop.write, kind) {
                 (Some(value), Kind::ListAppend) => write!(f, "[\"append\",{},{value}]", mop.key)?,
-                (Some(value), _) => write!(f, "[\"w\",{},{value}]", mop.key)?,
+                (Some(value), _) => write!(f, "[\"w\",{},{value}{}]", mop.key, Behind(version))?,
                 (None, _) if !is_known => write!(f, "[\"r\",{},null]", mop.key)?,
                 (None, Kind::ListAppend) => {
                     write!(f, "[\"r\",{},[", mop.key)?;
@@ -168,11 +195,20 @@ impl fmt::Display for Shown<'_> {
                     f.write_str("]]")?;
                 }
                 (None, _) => match mop.read.last() {
-                    Some(value) => write!(f, "[\"r\",{},{value}]", mop.key)?,
+                    Some(value) => write!(f, "[\"r\",{},{value}{}]", mop.key, Behind(version))?,
                     None => write!(f, "[\"r\",{},null]", mop.key)?,
                 },
             }
         }
         f.write_char(']')
+    }
+}
+
+/// A version, behind a comma.
+struct Behind(Option<u64>);
+
+impl fmt::Display for Behind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.map_or(Ok(()), |version| write!(f, ",{version}"))
     }
 }

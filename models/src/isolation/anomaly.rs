@@ -31,6 +31,15 @@ pub enum Anomaly {
     G1b,
     /// Two transactions read one version of a key and both wrote the key.
     LostUpdate,
+    /// The history gives one value two versions, or one version to two values.
+    InconsistentVersions,
+    /// A read is other than what had committed by the timestamp at which its transaction started.
+    SnapshotRead,
+    /// Two transactions wrote one key, and by their timestamps neither had committed when the other started.
+    WriteConflict,
+    /// A timestamp of a start comes after that of the commit; or before that of the commit of a transaction that
+    /// the process, or anybody, had completed before.
+    TimestampOrder(Extent),
     /// A cycle of dependencies.
     Cycle(Family, Extent),
 }
@@ -73,7 +82,7 @@ impl Extent {
 
 impl Anomaly {
     /// The anomalies that are no cycles.
-    pub const DIRECT: [Anomaly; 10] = [
+    pub const DIRECT: [Anomaly; 16] = [
         Anomaly::GarbageRead,
         Anomaly::DuplicateElements,
         Anomaly::IncompatibleOrder,
@@ -84,6 +93,12 @@ impl Anomaly {
         Anomaly::DirtyUpdate,
         Anomaly::G1b,
         Anomaly::LostUpdate,
+        Anomaly::InconsistentVersions,
+        Anomaly::SnapshotRead,
+        Anomaly::WriteConflict,
+        Anomaly::TimestampOrder(Extent::Data),
+        Anomaly::TimestampOrder(Extent::Process),
+        Anomaly::TimestampOrder(Extent::Realtime),
     ];
 
     /// All of them, the worst first.
@@ -107,6 +122,12 @@ impl Anomaly {
             Anomaly::DirtyUpdate => "dirty-update",
             Anomaly::G1b => "G1b",
             Anomaly::LostUpdate => "lost-update",
+            Anomaly::InconsistentVersions => "inconsistent-versions",
+            Anomaly::SnapshotRead => "snapshot-read",
+            Anomaly::WriteConflict => "write-conflict",
+            Anomaly::TimestampOrder(Extent::Data) => "timestamp-order",
+            Anomaly::TimestampOrder(Extent::Process) => "timestamp-order-process",
+            Anomaly::TimestampOrder(Extent::Realtime) => "timestamp-order-realtime",
             Anomaly::Cycle(family, Extent::Data) => match family {
                 Family::G0 => "G0",
                 Family::G1c => "G1c",

@@ -188,7 +188,10 @@ fn weaker_than(model: &str) -> BTreeSet<&'static str> {
 fn forbidding(anomaly: Anomaly) -> &'static [&'static str] {
     match anomaly {
         // What was never written, or stands there twice, fits into no order of versions.
-        Anomaly::GarbageRead | Anomaly::DuplicateElements | Anomaly::CyclicVersions => &["read-uncommitted"],
+        Anomaly::GarbageRead
+        | Anomaly::DuplicateElements
+        | Anomaly::CyclicVersions
+        | Anomaly::InconsistentVersions => &["read-uncommitted"],
         // One of the two orders is that of a transaction that did not commit.
         Anomaly::IncompatibleOrder | Anomaly::G1a | Anomaly::DirtyUpdate => {
             &["read-committed", "read-atomic"]
@@ -197,6 +200,11 @@ fn forbidding(anomaly: Anomaly) -> &'static [&'static str] {
         Anomaly::FutureRead => &["read-committed", "read-atomic"],
         Anomaly::Internal => &["read-atomic", "serializable", "snapshot-isolation"],
         Anomaly::LostUpdate => &["cursor-stability", "ROLA", "repeatable-read"],
+        Anomaly::SnapshotRead | Anomaly::WriteConflict | Anomaly::TimestampOrder(Extent::Data) => {
+            &["snapshot-isolation"]
+        }
+        Anomaly::TimestampOrder(Extent::Process) => &["strong-session-snapshot-isolation"],
+        Anomaly::TimestampOrder(Extent::Realtime) => &["strong-snapshot-isolation"],
         Anomaly::Cycle(family, extent) => cycle_forbidding(family, extent),
     }
 }

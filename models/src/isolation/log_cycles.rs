@@ -5,7 +5,7 @@ use super::cycle::{Search, Spec};
 use super::found::Findings;
 use super::graph::{DATA, Edges, PROCESS, REALTIME, RW, WR, WW};
 use super::search::{Dependencies, look_for};
-use super::txns::{Txn, Txns};
+use super::txns::{Kind, Txn, Txns};
 use super::witness::{Step, Why};
 use crate::foreign::OpHistory;
 use crate::hash::HashMap;
@@ -35,8 +35,7 @@ pub(crate) fn log_cycles(
     wanted: &[(Family, Extent)],
 ) -> Vec<LogCycle> {
     let txns: Vec<Txn> = calls.iter().map(|call| txn(history, *call)).collect();
-    let txns =
-        Txns { history, txns, mops: Vec::new(), keys: Vec::new(), writers: HashMap::default(), ignored: 0 };
+    let txns = Txns { txns, ..Txns::empty(history, Kind::List) };
     let committed = vec![true; calls.len()];
     let kind = |why: &Why| match why {
         Why::Ww { .. } => WW,

@@ -6,6 +6,9 @@
 //! smallest cycle that was found and why each of its edges holds; [`verify_witness`] checks it against the
 //! history alone. What is valid comes with an order of the transactions, which [`verify_order`] replays.
 //!
+//! Where each transaction that happened carries the timestamps of its start and its commit (`start_ts` and
+//! `commit_ts`, or `:start-ts` and `:commit-ts`), snapshot isolation is judged by these, and nothing is inferred.
+//!
 //! ```
 //! use crosscheck_models::foreign::{Format, read};
 //! use crosscheck_models::isolation::{Options, list_append, verify_witness};
@@ -45,6 +48,9 @@ mod replay;
 mod rw_register;
 mod search;
 mod sources;
+mod stamp_proof;
+mod stated;
+mod timestamps;
 mod txns;
 mod versions;
 mod witness;
@@ -64,6 +70,7 @@ pub use witness::{Step, Why, Witness};
 use found::Findings;
 use graph::Edges;
 use search::Dependencies;
+use timestamps::Stamped;
 use txns::{Kind, Txns};
 
 /// What a history is judged against.
@@ -125,6 +132,10 @@ pub fn list_append(
 ) -> Result<Judgement, ShapeError> {
     let txns = Txns::of(history, Kind::List)?;
     let mut findings = Findings::default();
+    let stamped = timestamps::judge(&txns, options.level, &mut findings, go_on);
+    if let Stamped::Judged(order) = stamped {
+        return Ok(by_timestamps(&txns, options.level, findings, order));
+    }
     let versions = versions::Versions::of(&txns, &mut findings);
     let mut edges = Edges::new(txns.txns.len());
     list_append::add_dependencies(&txns, &versions, &mut edges);
@@ -135,12 +146,13 @@ pub fn list_append(
         explain: &|from, to, kind| list_append::explain(&txns, &versions, from, to, kind),
     };
     let order = search::cycles(&dependencies, edges, options.level, &mut findings, go_on);
-    Ok(judgement(&txns, options.level, findings, order))
+    Ok(stamped.noted(judgement(&txns, options.level, findings, order)))
 }
 
 /// Judges transactions of writes and reads of registers with unique values. Unless an inference is allowed, all
 /// that is known of the versions is that the initial one is the first: a verdict of valid rests on what could be
-/// inferred, and comes with an order of all transactions where one was found.
+/// inferred, and comes with an order of all transactions where one was found. Where micro-operations state the
+/// version, as `[:w key value version]`, the order of the versions is known.
 pub fn rw_register(
     history: &OpHistory,
     options: &Options,
@@ -148,6 +160,10 @@ pub fn rw_register(
 ) -> Result<Judgement, ShapeError> {
     let txns = Txns::of(history, Kind::Register)?;
     let mut findings = Findings::default();
+    let stamped = timestamps::judge(&txns, options.level, &mut findings, go_on);
+    if let Stamped::Judged(order) = stamped {
+        return Ok(by_timestamps(&txns, options.level, findings, order));
+    }
     let registers = rw_register::Registers::of(&txns, &mut findings);
     let inferred = register_order::Inferred::of(&txns, &registers, options.inference, &mut findings);
     let edges = || {
@@ -171,10 +187,20 @@ pub fn rw_register(
             let calls = second.into_iter().map(|txn| txns.txns[txn as usize].call).collect();
             Some(Order::Serial { calls, extent })
         }
+        Order::Snapshot { .. } if inferred.is_stated => Some(order),
         // What came before what among versions is not known well enough for these.
         Order::Snapshot { .. } | Order::Commit { .. } => None,
     });
-    Ok(judgement(&txns, options.level, findings, order))
+    Ok(stamped.noted(judgement(&txns, options.level, findings, order)))
+}
+
+/// What the timestamps of the transactions say.
+fn by_timestamps(txns: &Txns<'_>, level: Level, findings: Findings, order: Option<Order>) -> Judgement {
+    let mut judged = judgement(txns, level, findings, order);
+    if judged.verdict != Verdict::Unknown {
+        judged.reason = Some("judged by the timestamps of starts and commits in the history".to_owned());
+    }
+    judged
 }
 
 fn judgement(txns: &Txns<'_>, level: Level, findings: Findings, order: Option<Order>) -> Judgement {

@@ -76,7 +76,7 @@ pub(super) fn weaker(
     Weaker::None
 }
 
-fn is_snapshot(level: Level) -> bool {
+pub(super) fn is_snapshot(level: Level) -> bool {
     level.name().ends_with("snapshot-isolation") && level.implies(Level::SNAPSHOT_ISOLATION)
 }
 

@@ -4,6 +4,7 @@ use std::collections::BTreeSet;
 
 use super::anomaly::{Anomaly, Extent, Family};
 use super::replay::micro_operations;
+use super::stamp_proof;
 use super::witness::{Step, Why, Witness};
 use crate::foreign::{OpHistory, Outcome, Value};
 
@@ -20,7 +21,7 @@ impl<'a> Raw<'a> {
         for mop in micro_operations(history, known)? {
             let parts: Vec<Value<'a>> = mop.items()?.collect();
             let is_read = matches!(parts.first()?.as_text()?, "r" | "read");
-            if let [_, key, value] = parts[..] {
+            if let [_, key, value, ..] = parts[..] {
                 mops.push((is_read, key.to_string(), value));
             }
         }
@@ -142,7 +143,7 @@ fn verify_direct(
                 && writes(first)
                 && writes(other)
         }
-        _ => false,
+        _ => stamp_proof::holds(history, witness),
     };
     require(holds, &format!("{anomaly} on key {key}, value {value}"))
 }
@@ -299,6 +300,10 @@ fn precedes(history: &OpHistory, key: &str, value: &str, next: &str) -> bool {
             read || raw.write_of(key, version).is_some()
         })
     };
+    let (stated, later) = (stamp_proof::stated(history, key, value), stamp_proof::stated(history, key, next));
+    if stated.iter().any(|version| later.iter().any(|later| version < later)) {
+        return true;
+    }
     let process = |call: u32| history.ops()[history.calls()[call as usize].telling_op() as usize].process;
     let calls = || 0..history.calls().len() as u32;
     calls().filter(|one| meets(*one, value)).any(|one| {

@@ -4,12 +4,13 @@
 //! then wrote. With `sequential_keys`, a process meets the versions of a key in their order. With
 //! `linearizable_keys`, whatever was there when one transaction ended comes before whatever another meets that
 //! began later: the zones of Gibbons and Korach ("Testing Shared Memories", 1997) give that order in
-//! O(n (log n + concurrency)) edges.
+//! O(n (log n + concurrency)) edges. What the history itself states of its versions needs no such assumption.
 
 use super::anomaly::Anomaly;
 use super::found::Findings;
 use super::graph::{Edges, WW};
 use super::rw_register::Registers;
+use super::stated::Stated;
 use super::txns::Txns;
 use super::versions::{NONE, direct};
 use crate::foreign::{Outcome, Word};
@@ -33,6 +34,8 @@ pub(super) struct Inferred {
     writers: Vec<u32>,
     starts: Vec<u32>,
     next: Vec<u32>,
+    /// The history itself states the order of all that was installed.
+    pub(super) is_stated: bool,
 }
 
 /// When a version was met: first known to be there, and last met by somebody who began later.
@@ -64,6 +67,7 @@ impl Inferred {
             writers: Vec::new(),
             starts: Vec::new(),
             next: Vec::new(),
+            is_stated: false,
         };
         for key in 0..txns.keys.len() as u32 {
             inferred.add((key, Word::NIL), NONE);
@@ -72,6 +76,9 @@ impl Inferred {
             inferred.add((*key, *value), *writer);
         }
         let mut pairs = Vec::new();
+        let stated = Stated::of(txns, &inferred, findings);
+        stated.add_order(txns, &inferred, &mut pairs, findings);
+        inferred.is_stated = registers.writes.iter().all(|(key, value, _)| stated.has(*key, *value));
         if inference.wfr_keys {
             inferred.add_writes_after_reads(registers, &mut pairs);
         }

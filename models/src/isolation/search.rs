@@ -22,7 +22,7 @@ pub(super) struct Dependencies<'a> {
 }
 
 /// Which orders beside that of the data a level keeps.
-fn extent_of(level: Level) -> Extent {
+pub(super) fn extent_of(level: Level) -> Extent {
     let name = level.name();
     if name.starts_with("strong-session-") {
         Extent::Process

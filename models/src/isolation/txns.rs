@@ -68,9 +68,26 @@ pub(crate) struct Txns<'a> {
     pub(crate) writers: HashMap<(u32, Word), u32>,
     /// Operations that are no transactions.
     pub(crate) ignored: u64,
+    /// Versions that micro-operations on registers state.
+    pub(crate) stated: Vec<(u32, i64)>,
+    pub(crate) kind: Kind,
 }
 
 impl<'a> Txns<'a> {
+    /// No transactions.
+    pub(crate) fn empty(history: &'a OpHistory, kind: Kind) -> Txns<'a> {
+        Txns {
+            history,
+            txns: Vec::new(),
+            mops: Vec::new(),
+            keys: Vec::new(),
+            writers: HashMap::default(),
+            ignored: 0,
+            stated: Vec::new(),
+            kind,
+        }
+    }
+
     pub(crate) fn of(history: &'a OpHistory, kind: Kind) -> Result<Txns<'a>, ShapeError> {
         let calls = history.calls();
         let mut builder = Builder {
@@ -78,12 +95,9 @@ impl<'a> Txns<'a> {
             key_words: HashMap::default(),
             key_lists: HashMap::default(),
             made: Txns {
-                history,
                 txns: Vec::with_capacity(calls.len()),
                 mops: Vec::with_capacity(calls.len() * 2),
-                keys: Vec::new(),
-                writers: HashMap::default(),
-                ignored: 0,
+                ..Txns::empty(history, kind)
             },
         };
         for (at, call) in calls.iter().enumerate() {
@@ -118,6 +132,10 @@ impl<'a> Txns<'a> {
         self.history.store().words(at, count)
     }
 
+    pub(crate) fn is_of_lists(&self) -> bool {
+        self.kind == Kind::List
+    }
+
     pub(crate) fn key_name(&self, key: u32) -> String {
         self.keys[key as usize].to_string()
     }
@@ -140,12 +158,14 @@ impl<'a> Builder<'a> {
         let happened = self.made.txns[txn as usize].outcome == Outcome::Ok;
         for mop in value.items().into_iter().flatten() {
             let mut parts = mop.items().ok_or_else(|| self.error(op, "a micro-operation is a list"))?;
-            let (f, key, value) = (parts.next(), parts.next(), parts.next());
+            let (f, key, value, version) = (parts.next(), parts.next(), parts.next(), parts.next());
             let is_read = f.and_then(|f| f.as_text()).is_some_and(|f| matches!(f, "r" | "read"));
             let is_whole = value.is_some() || is_read && !happened;
-            let (Some(f), Some(key), true, None) = (f, key, is_whole, parts.next()) else {
+            let is_version = |version: Value<'_>| version.is_nil() || version.as_int().is_some();
+            let is_short = version.is_none_or(|version| self.kind == Kind::Register && is_version(version));
+            let (Some(f), Some(key), true, true, None) = (f, key, is_whole, is_short, parts.next()) else {
                 return Err(
-                    self.error(op, "a micro-operation is a list like [:append key value] or [:r key nil]")
+                    self.error(op, "a micro-operation is a list like [:append key value], [:r key nil] or, of registers, [:w key value version]")
                 );
             };
             let act = match (f.as_text().unwrap_or_default(), self.kind) {
@@ -168,6 +188,9 @@ impl<'a> Builder<'a> {
             };
             let key = self.key(key);
             self.push(op, Mop { txn, key, act })?;
+            if let Some(version) = version.and_then(Value::as_int) {
+                self.made.stated.push((self.made.mops.len() as u32 - 1, version));
+            }
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use super::anomaly::Anomaly;
+use super::anomaly::{Anomaly, Extent};
 use crate::foreign::OpHistory;
 
 /// The smallest evidence of an anomaly.
@@ -106,7 +106,10 @@ pub(super) fn call_line(history: &OpHistory, call: u32, name: &str) -> String {
     let op = &history.ops()[known.telling_op() as usize];
     let shown = history.value_of(known).to_string();
     let process = history.store().show(op.process);
-    format!("{name} = line {}, process {process}: {}", op.line, shortened(&shown))
+    let stamps = history.stamps(known).map_or(String::new(), |stamps| {
+        format!(" (started at {}, committed at {})", stamps.start, stamps.commit)
+    });
+    format!("{name} = line {}, process {process}: {}{stamps}", op.line, shortened(&shown))
 }
 
 fn shortened(text: &str) -> String {
@@ -136,6 +139,11 @@ impl Witness {
             .collect();
         text.push(said(anomaly, &key, value.as_deref().unwrap_or_default()));
         Witness { anomaly, key: Some(key), value, calls, seen_in: Vec::new(), steps: Vec::new(), text }
+    }
+
+    /// An anomaly that is about no key.
+    pub(super) fn of_calls(history: &OpHistory, anomaly: Anomaly, calls: Vec<u32>) -> Witness {
+        Witness { key: None, ..Witness::direct(history, anomaly, calls, String::new(), None) }
     }
 
     /// A cycle.
@@ -184,6 +192,29 @@ fn said(anomaly: Anomaly, key: &str, value: &str) -> String {
         Anomaly::LostUpdate => {
             let value = if value.is_empty() { "nothing" } else { value };
             format!("T1 and T2 both read {value} from {key}, and both wrote {key} then: one update is lost")
+        }
+        Anomaly::InconsistentVersions => {
+            format!(
+                "the version that T1 and T2 state of {value} in {key} is that of another value too, or not one"
+            )
+        }
+        Anomaly::SnapshotRead if value.is_empty() => {
+            format!("T1 read {key} without what had been committed by the timestamp of its start")
+        }
+        Anomaly::SnapshotRead => {
+            format!(
+                "T1 read {value} from {key}, which is not what had been committed by the timestamp of its start"
+            )
+        }
+        Anomaly::WriteConflict => {
+            format!(
+                "T1 and T2 both wrote {key}, and by their timestamps neither had committed when the other started"
+            )
+        }
+        Anomaly::TimestampOrder(Extent::Data) => "T1 starts after it commits, by its timestamps".to_owned(),
+        Anomaly::TimestampOrder(_) => {
+            "T2 was invoked after T1 had completed, and by their timestamps it started before T1 committed"
+                .to_owned()
         }
         Anomaly::Cycle(..) => format!("a cycle through {key}"),
     }

@@ -259,7 +259,8 @@ fn micros(value: Value<'_>, happened: bool) -> Result<Vec<Micro>, &'static str> 
     let mut micros = Vec::new();
     for mop in value.items().ok_or(SHAPE)? {
         let parts: Vec<Value<'_>> = mop.items().ok_or(SHAPE)?.collect();
-        match (parts.first().and_then(|f| f.as_text()), &parts[..]) {
+        // A version behind the value says nothing about real time.
+        match (parts.first().and_then(|f| f.as_text()), &parts[..parts.len().min(3)]) {
             (Some("r" | "read"), [_, _] | [_, _, _]) if !happened => {}
             (Some("r" | "read"), [_, register, value]) => {
                 micros.push(Micro { register: one(*register)?, value: one(*value)?, is_write: false });

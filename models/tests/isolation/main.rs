@@ -2,6 +2,7 @@
 //! against simulated databases of known strength.
 
 mod inferred;
+mod known_versions;
 mod oracle;
 mod random_txns;
 mod simulated;

@@ -12,6 +12,8 @@ pub(crate) struct OracleTxn {
     pub(crate) process: String,
     pub(crate) outcome: Outcome,
     pub(crate) mops: Vec<OracleMop>,
+    /// Of each key that it wrote the version, where the history says which.
+    pub(crate) versions: BTreeMap<String, i64>,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +60,7 @@ pub(crate) fn txns(history: &OpHistory) -> Vec<OracleTxn> {
             process: history.store().show(history.ops()[call.telling_op() as usize].process),
             outcome: call.outcome,
             mops: mops.collect(),
+            versions: BTreeMap::new(),
         }
     };
     history.calls().iter().map(of).collect()
@@ -88,6 +91,11 @@ fn run(object: Object, txn: &OracleTxn, seen: &State) -> Option<State> {
     Some(state)
 }
 
+/// One wrote an earlier version of a key than the other.
+fn wrote_before(one: &OracleTxn, other: &OracleTxn) -> bool {
+    one.versions.iter().any(|(key, version)| other.versions.get(key).is_some_and(|later| version < later))
+}
+
 fn precedes(keeps: Keeps, one: &OracleTxn, other: &OracleTxn) -> bool {
     match keeps {
         Keeps::Nothing => false,
@@ -108,7 +116,9 @@ fn serial(object: Object, left: Vec<&OracleTxn>, state: &State, keeps: Keeps) ->
     }
     (0..left.len()).any(|at| {
         let txn = left[at];
-        let is_late = left.iter().any(|other| other.outcome == Outcome::Ok && precedes(keeps, other, txn));
+        let is_late = left.iter().any(|other| {
+            other.outcome == Outcome::Ok && precedes(keeps, other, txn) || wrote_before(other, txn)
+        });
         if is_late {
             return false;
         }
@@ -158,7 +168,9 @@ fn snapshots(
             })
             .collect();
         let is_first = keys.iter().all(|key| written.get(*key).is_none_or(|when| when <= began));
-        if !is_first || run(object, txn, seen).is_none() {
+        let mut open = left.iter().copied().chain(started.iter().map(|other| other.txn));
+        let is_late = open.any(|other| wrote_before(other, txn));
+        if !is_first || is_late || run(object, txn, seen).is_none() {
             return false;
         }
         let (mut state, mut written) = (state.clone(), written.clone());

@@ -18,7 +18,7 @@ const ISOLATIONS: [Isolation; 5] = [
     Isolation::LostUpdate,
 ];
 
-fn spec(kind: Kind) -> impl Strategy<Value = Spec> {
+pub(crate) fn spec(kind: Kind) -> impl Strategy<Value = Spec> {
     (0..5_usize, any::<u64>(), 2..6_u64, 1..4_u64, 1..4_u64, prop_oneof![Just(0), Just(250)]).prop_map(
         move |(isolation, seed, txns, clients, keys, rate)| Spec {
             clients,

@@ -12,6 +12,7 @@ use super::{Stop, output};
 Examples:
   crosscheck generate --kind list-append --txns 1000 --out h.jsonl
   crosscheck generate --kind rw-register --isolation read-committed --seed 7 --out weak.jsonl
+  crosscheck generate --kind rw-register --isolation snapshot-isolation --timestamps --versions --out si.jsonl
   crosscheck generate --kind cas-register --clients 40 --info 20 --txns 2000 --out cas.jsonl
   crosscheck generate --kind cross-system --isolation lost-update --out events.jsonl")]
 pub(crate) struct Args {
@@ -42,8 +43,14 @@ pub(crate) struct Args {
     /// Of a thousand operations, how many fail
     #[arg(long, value_name = "N", default_value_t = 0, value_parser = clap::value_parser!(u32).range(0..=1000))]
     fail: u32,
+    /// Transactions: each says when it started and committed, by the clock of the database
+    #[arg(long)]
+    timestamps: bool,
+    /// Transactions on registers: each read and write says the version
+    #[arg(long)]
+    versions: bool,
     /// The file; stdout if not given
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, short, value_name = "FILE")]
     out: Option<PathBuf>,
 }
 
@@ -55,5 +62,14 @@ pub(crate) fn execute(args: &Args) -> Result<(), Stop> {
     spec.writes_per_key = args.writes_per_key.unwrap_or(spec.writes_per_key);
     spec.info_per_mille = args.info;
     spec.fail_per_mille = args.fail;
+    (spec.timestamps, spec.versions) = (args.timestamps, args.versions);
+    if args.timestamps && !matches!(args.kind, Kind::ListAppend | Kind::RwRegister) {
+        return Err(Stop::usage(
+            "--timestamps is for transactions: --kind list-append or --kind rw-register",
+        ));
+    }
+    if args.versions && args.kind != Kind::RwRegister {
+        return Err(Stop::usage("--versions is for transactions on registers: --kind rw-register"));
+    }
     output::to_file_or_stdout(args.out.as_deref(), |out| generate(&spec, out))
 }
