@@ -32,8 +32,10 @@ use crate::weak::{self, WeakLevel};
 
 mod applies;
 mod sessions;
+mod smallest;
 
 pub use applies::applicable;
+pub use smallest::SubHistory;
 
 /// A checker of histories of others.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -147,6 +149,11 @@ impl Checker {
         Checker::Pram,
     ];
 
+    /// Whether a part of a history says anything by itself: not of sets and logs, where all counts.
+    fn has_parts(self) -> bool {
+        self <= Checker::Pram || (Checker::Register..=Checker::FifoQueue).contains(&self)
+    }
+
     /// Its name.
     pub fn name(self) -> &'static str {
         NAMES.iter().find(|(_, checker)| *checker == self).map_or("", |(name, _)| name)
@@ -225,6 +232,8 @@ pub struct Options {
     pub staleness: StalenessOptions,
     /// Certificates are replayed too; one that does not explain the history makes the verdict unknown.
     pub replay: bool,
+    /// The smallest part that fails by itself is looked for, where a history is violated.
+    pub smallest: bool,
 }
 
 /// What one checker says of one history.
@@ -253,6 +262,9 @@ pub struct Check {
     /// An order of the calls that shows the history valid: `{"kind", "calls"}`.
     #[serde(skip)]
     pub certificate: Option<Json>,
+    /// The smallest part of the history that fails by itself, where it was asked for and found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sub_history: Option<SubHistory>,
 }
 
 /// One kind of anomaly, with the evidence of the first.
@@ -317,6 +329,9 @@ pub fn check(
         Checker::Kafka => collected(collection::Checker::Kafka)?,
     };
     found.checker = checker.name();
+    if options.smallest && checker.has_parts() {
+        found.sub_history = smallest::smallest(history, checker, options, &found, go_on);
+    }
     Ok(found)
 }
 
@@ -362,6 +377,7 @@ fn of_isolation(history: &OpHistory, options: &Options, judgement: Judgement) ->
             Order::Snapshot { points, .. } => json!({"kind": "snapshot", "points": points}),
             Order::Commit { calls } => json!({"kind": "commit", "calls": calls}),
         }),
+        sub_history: None,
     }
 }
 
@@ -405,6 +421,7 @@ fn of_weak(
         reason: reason.filter(|_| verdict != Verdict::Violated),
         exercised: found.exercised,
         certificate: found.order.map(|calls| json!({"kind": "commit", "calls": calls})),
+        sub_history: None,
     })
 }
 
@@ -439,6 +456,7 @@ fn of_object(
         reason,
         exercised: found.exercised,
         certificate: (verdict == Verdict::Valid).then(|| json!({"kind": "linear", "keys": found.orders})),
+        sub_history: None,
     })
 }
 
@@ -462,5 +480,6 @@ fn of_collection(found: collection::Collected) -> Check {
         reason: found.reason,
         exercised: found.exercised,
         certificate: None,
+        sub_history: None,
     }
 }

@@ -200,6 +200,9 @@ pub struct CheckEntry {
     /// An order that shows the history valid, which can be replayed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub certificate: Option<serde_json::Value>,
+    /// The smallest part of the history that fails by itself: its calls, and their operations.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sub_history: Option<serde_json::Value>,
 }
 
 /// One anomaly.
@@ -331,6 +334,7 @@ impl CheckEntry {
             exercised: verdict.exercised.clone(),
             reason: verdict.reason.clone(),
             certificate: None,
+            sub_history: None,
         }
     }
 }

@@ -55,6 +55,7 @@ impl CheckedForeign {
             exercised: check.exercised.iter().map(|(name, count)| (name.to_string(), *count)).collect(),
             reason: check.reason.clone(),
             certificate: check.certificate.clone().filter(|_| detail == Detail::Explained),
+            sub_history: check.sub_history.as_ref().map(|part| serde_json::json!(part)),
         };
         FileEntry {
             file: self.file.clone(),
@@ -120,6 +121,11 @@ fn of_check(out: &mut String, check: &Check, detail: Detail) -> std::fmt::Result
     }
     for seen in &check.also_seen {
         evidence(out, seen, " (not asked for)")?;
+    }
+    if let Some(part) = check.sub_history.as_ref().filter(|_| detail == Detail::Explained) {
+        let size = if part.is_minimal { "the smallest part" } else { "a part" };
+        writeln!(out, "    {size} that has {} by itself:", part.kind)?;
+        part.operations.iter().try_for_each(|operation| writeln!(out, "      {operation}"))?;
     }
     match &check.certificate {
         Some(certificate) if detail == Detail::Explained => writeln!(out, "    certificate: {certificate}"),

@@ -148,6 +148,7 @@ fn a_check_as_json() {
                 exercised: BTreeMap::from([("committed".to_owned(), 2)]),
                 reason: None,
                 certificate: None,
+                sub_history: None,
             }],
         }],
         seconds: 0.01,

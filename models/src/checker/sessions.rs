@@ -65,6 +65,7 @@ pub(super) fn of_sessions(
         reason,
         exercised,
         certificate: None,
+        sub_history: None,
     })
 }
 
@@ -105,5 +106,6 @@ pub(super) fn of_staleness(
         also_not: Vec::new(),
         exercised: found.exercised,
         certificate: None,
+        sub_history: None,
     })
 }

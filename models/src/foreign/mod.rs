@@ -31,6 +31,7 @@ mod op;
 mod ours;
 #[cfg(feature = "parquet")]
 mod parquet;
+mod part;
 mod plume;
 mod source;
 mod value;

@@ -7,29 +7,32 @@ use super::value::{Form, Items, Value};
 
 /// Writes one operation a line, as Jepsen does.
 pub fn write_edn(history: &OpHistory, out: &mut dyn Write) -> io::Result<()> {
-    for (at, op) in history.ops().iter().enumerate() {
-        write!(out, "{{:index {}", op.index)?;
-        if let Some(time) = op.time {
-            write!(out, ", :time {time}")?;
-        }
-        let process = history.store().show(op.process);
-        let f = history.f(at as u32);
-        write!(out, ", :process {}, :type :{}", keyword(&process), op.kind.name())?;
-        if !f.is_empty() {
-            write!(out, ", :f {}", keyword(&quoted(f)?))?;
-        }
-        out.write_all(b", :value ")?;
-        let value = history.value(at as u32);
-        match value.form() {
-            Form::List(mops) if f == "txn" => write_micro_ops(mops, out)?,
-            _ => write!(out, "{value}")?,
-        }
-        if let Some(stamps) = history.stamps_at(at as u32) {
-            write!(out, ", :start-ts {}, :commit-ts {}", stamps.start, stamps.commit)?;
-        }
-        out.write_all(b"}\n")?;
+    (0..history.ops().len() as u32).try_for_each(|op| write_edn_of(history, op, out))
+}
+
+/// Writes one operation on a line.
+pub(super) fn write_edn_of(history: &OpHistory, at: u32, out: &mut dyn Write) -> io::Result<()> {
+    let op = &history.ops()[at as usize];
+    write!(out, "{{:index {}", op.index)?;
+    if let Some(time) = op.time {
+        write!(out, ", :time {time}")?;
     }
-    Ok(())
+    let process = history.store().show(op.process);
+    let f = history.f(at);
+    write!(out, ", :process {}, :type :{}", keyword(&process), op.kind.name())?;
+    if !f.is_empty() {
+        write!(out, ", :f {}", keyword(&quoted(f)?))?;
+    }
+    out.write_all(b", :value ")?;
+    let value = history.value(at);
+    match value.form() {
+        Form::List(mops) if f == "txn" => write_micro_ops(mops, out)?,
+        _ => write!(out, "{value}")?,
+    }
+    if let Some(stamps) = history.stamps_at(at) {
+        write!(out, ", :start-ts {}, :commit-ts {}", stamps.start, stamps.commit)?;
+    }
+    out.write_all(b"}\n")
 }
 
 /// The first word of a micro-operation is a keyword in EDN, whatever it was where it came from.

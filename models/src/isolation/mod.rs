@@ -137,6 +137,9 @@ pub fn list_append(
         return Ok(by_timestamps(&txns, options.level, findings, order));
     }
     let versions = versions::Versions::of(&txns, &mut findings);
+    if search::is_over(search::extent_of(options.level), &mut findings, go_on) {
+        return Ok(judgement(&txns, options.level, findings, None));
+    }
     let mut edges = Edges::new(txns.txns.len());
     list_append::add_dependencies(&txns, &versions, &mut edges);
     let dependencies = Dependencies {
@@ -165,6 +168,9 @@ pub fn rw_register(
         return Ok(by_timestamps(&txns, options.level, findings, order));
     }
     let registers = rw_register::Registers::of(&txns, &mut findings);
+    if search::is_over(search::extent_of(options.level), &mut findings, go_on) {
+        return Ok(judgement(&txns, options.level, findings, None));
+    }
     let inferred = register_order::Inferred::of(&txns, &registers, options.inference, &mut findings);
     let edges = || {
         let mut edges = Edges::new(txns.txns.len());

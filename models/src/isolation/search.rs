@@ -57,6 +57,17 @@ pub(super) fn serial_order(
     is_whole.then(|| order.into_iter().filter(|node| committed.get(*node as usize) == Some(&true)).collect())
 }
 
+/// Whether the time is over while the graph is still built: then no cycle is ruled out.
+pub(super) fn is_over(extent: Extent, findings: &mut Findings, go_on: &mut dyn FnMut() -> bool) -> bool {
+    let is_over = !go_on();
+    if is_over {
+        let known = Extent::ALL.into_iter().filter(|known| *known <= extent);
+        let cycles = known.flat_map(|known| Family::ALL.map(|family| Anomaly::Cycle(family, known)));
+        findings.undecided = cycles.filter(|cycle| !findings.has(*cycle)).collect();
+    }
+    is_over
+}
+
 /// Looks for every anomaly that has to do with cycles. If there is none that matters to the level, gives an
 /// order of the transactions that shows it.
 pub(super) fn cycles(
@@ -68,8 +79,17 @@ pub(super) fn cycles(
 ) -> Option<Order> {
     let Dependencies { txns, committed, .. } = dependencies;
     let extent = extent_of(level);
+    if is_over(extent, findings, go_on) {
+        return None;
+    }
     add_extent(txns, committed, extent, &mut edges);
+    if is_over(extent, findings, go_on) {
+        return None;
+    }
     let graph = edges.build();
+    if is_over(extent, findings, go_on) {
+        return None;
+    }
     let all = graph.components(DATA | PROCESS | REALTIME, None);
     if all.cyclic.is_empty() {
         let serial = all.order.iter().filter(|node| committed.get(**node as usize) == Some(&true));

@@ -1,7 +1,7 @@
 //! `crosscheck convert`: a history in the format of another tool.
 
 use std::fs::File;
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;

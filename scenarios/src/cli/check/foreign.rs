@@ -75,6 +75,7 @@ fn asked(args: &Args, history: &OpHistory) -> Result<Vec<Checker>, String> {
 
 fn options(args: &Args) -> Options {
     let mut options = Options { level: args.level.unwrap_or_default(), replay: true, ..Options::default() };
+    options.smallest = args.explain || args.output.json;
     options.inference.linearizable_keys = args.linearizable_keys;
     options.inference.sequential_keys = args.sequential_keys;
     options.inference.wfr_keys = args.wfr_keys;
