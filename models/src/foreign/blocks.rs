@@ -245,7 +245,7 @@ mod tests {
     fn a_long_history_is_read_as_by_one_reader_whatever_stands_between_its_lines() {
         let op = |n: usize| {
             format!(
-                "{{:process {}, :type :invoke, :f :txn, :value [[:append k{n} {}] FILLING]}}",
+                "{{:process {}, :type :invoke, :f :txn, :value [[:append k{n} {}] FILLING], :start-ts {n}, :commit-ts 99}}",
                 n % 7,
                 1_u64 << (n % 60)
             )
