@@ -18,6 +18,12 @@ use crate::verdict::Verdict;
 /// So many calls are judged again in all: a second or two.
 const CALLS_MAX: usize = 400_000;
 
+/// A longer beginning is not tried: too little of the budget would be left to make it small.
+const BEGINNING_MAX: usize = CALLS_MAX / 20;
+
+/// What could not be made smaller than this helps nobody.
+const SHOWN_MAX: usize = 100;
+
 /// How often one candidate may ask whether to go on.
 const POLLS_MAX: u32 = 200;
 
@@ -48,8 +54,12 @@ pub(super) fn smallest(
     let mut trial = Trial { history, checker, options, kind: worst.kind, key, calls: 0, go_on };
     let mut named = BTreeSet::new();
     calls_in(&worst.witness, &mut named);
-    let begin = trial.beginnings(&named).into_iter().find(|calls| trial.fails(calls))?;
+    let mut beginnings = trial.beginnings(&named).into_iter().filter(|calls| calls.len() <= BEGINNING_MAX);
+    let begin = beginnings.find(|calls| trial.fails(calls))?;
     let (calls, is_minimal) = trial.shrunk(begin);
+    if !is_minimal && calls.len() > SHOWN_MAX {
+        return None;
+    }
     let operations = history.part(&calls)?.1;
     Some(SubHistory { kind: worst.kind, calls, is_minimal, operations })
 }
