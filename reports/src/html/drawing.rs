@@ -40,7 +40,7 @@ pub(super) fn draw(picture: &Picture<'_>, witness: &Witness) -> Markup {
                 aria-labelledby={ "picture-" (id) "-title picture-" (id) "-description" } {
                 title id={ "picture-" (id) "-title" } { (witness.summary) }
                 desc id={ "picture-" (id) "-description" } { (description(picture)) }
-                @for fault in &picture.faults { (band(fault, &axis, &layout)) }
+                (bands(picture, &axis, &layout))
                 @for (lane, place) in &layout.lanes { (lane_line(lane, place)) }
                 (ticks(&axis, &layout))
                 @for (mark, label) in picture.marks.iter().zip(&layout.labels) { (link(mark, label, &axis, &layout)) }
@@ -186,15 +186,31 @@ fn lane_line(lane: &Lane, place: &Place) -> Markup {
     }
 }
 
-fn band(fault: &FaultWindow, axis: &Axis, layout: &Layout) -> Markup {
+/// The windows of faults. Those whose names would lie over one another have them when pointed at, and in the list of
+/// faults.
+fn bands(picture: &Picture<'_>, axis: &Axis, layout: &Layout) -> Markup {
+    let mut free_from = 0.0;
+    let bands = picture.faults.iter().map(|fault| {
+        let name = if fault.took { fault.id.clone() } else { format!("{} (did not take)", fault.id) };
+        let width = (name.chars().count() as f64 + 2.0) * CHARACTER_WIDTH;
+        let at = axis.x(fault.from_ns).min(RIGHT - width + 2.0 * CHARACTER_WIDTH) + 3.0;
+        let fits = at >= free_from;
+        if fits {
+            free_from = at + width;
+        }
+        (fault, name, fits.then_some(at))
+    });
+    html! { @for (fault, name, at) in bands { (band(fault, &name, at, axis, layout)) } }
+}
+
+fn band(fault: &FaultWindow, name: &str, name_at: Option<f64>, axis: &Axis, layout: &Layout) -> Markup {
     let from = axis.x(fault.from_ns);
     let width = (axis.x(fault.to_ns) - from).max(3.0);
-    let name = if fault.took { fault.id.clone() } else { format!("{} (did not take)", fault.id) };
     html! {
         rect.fault x=(px(from)) y="4" width=(px(width)) height=(px(layout.bottom - 4.0)) fill=(colour(&fault.colour)) {
             title { (name) ": " (fault.detail) }
         }
-        text.fault-name x=(px(from.min(RIGHT - name.chars().count() as f64 * CHARACTER_WIDTH) + 3.0)) y="17" { "⚡ " (name) }
+        @if let Some(at) = name_at { text.fault-name x=(px(at)) y="17" { "⚡ " (name) } }
     }
 }
 
