@@ -200,17 +200,23 @@ fn bands(picture: &Picture<'_>, axis: &Axis, layout: &Layout) -> Markup {
         }
         (fault, name, fits.then_some(at))
     });
-    html! { @for (fault, name, at) in bands { (band(fault, &name, at, axis, layout)) } }
+    let bands: Vec<_> = bands.collect();
+    html! {
+        @for (fault, name, _) in &bands { (band(fault, name, axis, layout)) }
+        // Above all bands, so that none lies over a name.
+        @for (_, name, at) in &bands {
+            @if let Some(at) = at { text.fault-name x=(px(*at)) y="17" { "⚡ " (name) } }
+        }
+    }
 }
 
-fn band(fault: &FaultWindow, name: &str, name_at: Option<f64>, axis: &Axis, layout: &Layout) -> Markup {
+fn band(fault: &FaultWindow, name: &str, axis: &Axis, layout: &Layout) -> Markup {
     let from = axis.x(fault.from_ns);
     let width = (axis.x(fault.to_ns) - from).max(3.0);
     html! {
         rect.fault x=(px(from)) y="4" width=(px(width)) height=(px(layout.bottom - 4.0)) fill=(colour(&fault.colour)) {
             title { (name) ": " (fault.detail) }
         }
-        @if let Some(at) = name_at { text.fault-name x=(px(at)) y="17" { "⚡ " (name) } }
     }
 }
 
