@@ -182,6 +182,7 @@ fn said(anomaly: Anomaly, key: &str, value: &str) -> String {
         }
         Anomaly::FutureRead => format!("T1 read {value} from {key} before it wrote it itself"),
         Anomaly::Internal => {
+            let value = if value.is_empty() { "nothing" } else { value };
             format!("T1 read {value} from {key}, which its own reads and writes before contradict")
         }
         Anomaly::G1a => format!("T1 read {value} from {key}, which T2 wrote, and T2 failed"),
@@ -217,5 +218,18 @@ fn said(anomaly: Anomaly, key: &str, value: &str) -> String {
                 .to_owned()
         }
         Anomaly::Cycle(..) => format!("a cycle through {key}"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_empty_list_that_was_read_is_nothing_in_words() {
+        for anomaly in [Anomaly::Internal, Anomaly::LostUpdate] {
+            assert!(said(anomaly, "k", "").contains("read nothing from k"));
+            assert!(said(anomaly, "k", "3").contains("read 3 from k"));
+        }
     }
 }
