@@ -24,7 +24,7 @@ use tempfile::TempDir;
 const NEEDS: Needs = Needs { db: true, broker: true, cache: false };
 
 /// The stand-in and a broker; nothing, after a line that says why, where they cannot be had.
-async fn backend() -> Option<(LocalBackend, TempDir)> {
+async fn backend(changefeeds: &str) -> Option<(LocalBackend, TempDir)> {
     let here = Programs::find(&|name| std::env::var(name).ok(), &Places::debian());
     let missing = [Program::Postgres, Program::Kafka, Program::Java]
         .into_iter()
@@ -42,6 +42,7 @@ async fn backend() -> Option<(LocalBackend, TempDir)> {
     let cockroach = stand_in::install(root.path(), postgres).display().to_string();
     let env = |name: &str| match name {
         "CROSSCHECK_COCKROACH" => Some(cockroach.clone()),
+        "CROSSCHECK_CHANGEFEED" => Some(changefeeds.to_owned()),
         other => std::env::var(other).ok(),
     };
     let programs = Programs::find(&env, &Places::debian());
@@ -78,7 +79,7 @@ fn violated(verdicts: &BTreeMap<Property, Verdict>) -> Vec<Property> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_versioned_consumer_bears_a_feed_that_goes_back_and_a_naive_one_does_not() {
-    let Some((backend, root)) = backend().await else { return };
+    let Some((backend, root)) = backend("").await else { return };
     let (careful, naive) =
         (variant("cdc-crdb-changefeed"), variant("cdc-crdb-changefeed/naive-lww-consumer"));
     for schedule in careful.schedules() {
@@ -96,5 +97,19 @@ async fn a_versioned_consumer_bears_a_feed_that_goes_back_and_a_naive_one_does_n
         assert_eq!(is(Property::PerKeyOrder), Verdict::Valid, "{verdicts:?}");
         let goes_back = if Arc::ptr_eq(design, &naive) { Verdict::Violated } else { Verdict::Valid };
         assert_eq!(is(Property::MonotonicReads), goes_back, "{verdicts:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_a_sink_a_session_reads_the_feed_and_nothing_is_lost_with_its_connection() {
+    let Some((backend, root)) = backend("sinkless").await else { return };
+    let design = variant("cdc-crdb-changefeed");
+    let crash = [FaultOn::new("db-crash", None)];
+    let schedule = plan::stress(&*design, design.workload(), &crash, 5, 3_000);
+    let verdicts = verdicts(&design, &schedule, &backend, root.path()).await;
+    let is = |property| verdicts[&property];
+    assert_eq!(is(Property::NoDup), Verdict::Violated, "a crash begins the feed anew: {verdicts:?}");
+    for property in [Property::NoLoss, Property::PerKeyOrder, Property::MonotonicReads, Property::NoGhost] {
+        assert_eq!(is(property), Verdict::Valid, "{property}: {verdicts:?}");
     }
 }

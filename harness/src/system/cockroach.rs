@@ -83,9 +83,10 @@ pub fn create_changefeed(table: &str, broker: &str, topic: &str) -> String {
     statement
 }
 
-/// The same to the session that asks, without a job and without a broker (page "EXPERIMENTAL CHANGEFEED FOR").
-pub fn sinkless_changefeed(table: &str) -> String {
-    format!("EXPERIMENTAL CHANGEFEED FOR {table} WITH updated, resolved = '1s'")
+/// The same to the session that asks, without a job and without a broker, of what is committed behind a time (page
+/// "EXPERIMENTAL CHANGEFEED FOR").
+pub fn sinkless_changefeed(table: &str, from: &str) -> String {
+    format!("EXPERIMENTAL CHANGEFEED FOR {table} WITH updated, resolved = '1s', diff, cursor = '{from}'")
 }
 
 /// The changefeeds into topics whose names begin so (page "SHOW JOBS", "Show changefeed jobs").
@@ -145,7 +146,7 @@ mod tests {
     fn statements_are_as_the_documentation_has_them() {
         let all = [
             create_changefeed("stock", "broker:29092", "stock"),
-            sinkless_changefeed("stock"),
+            sinkless_changefeed("stock", "1718000000000000000.0000000001"),
             pause(7),
             resume(7),
             status(7),
@@ -162,7 +163,7 @@ mod tests {
         ];
         insta::assert_snapshot!(all.join("\n"), @r#"
         CREATE CHANGEFEED FOR TABLE stock INTO 'kafka://broker:29092?topic_name=stock' WITH updated, resolved = '1s', min_checkpoint_frequency = '1s', diff, initial_scan = 'no', kafka_sink_config = '{"Flush": {"MaxMessages": 1, "Frequency": "100ms"}, "RequiredAcks": "ALL"}'
-        EXPERIMENTAL CHANGEFEED FOR stock WITH updated, resolved = '1s'
+        EXPERIMENTAL CHANGEFEED FOR stock WITH updated, resolved = '1s', diff, cursor = '1718000000000000000.0000000001'
         PAUSE JOB 7
         RESUME JOB 7
         SELECT status FROM [SHOW JOB 7]

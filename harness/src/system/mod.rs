@@ -9,3 +9,4 @@ pub mod kafka;
 pub mod ping;
 pub mod postgres;
 pub mod redis;
+pub(crate) mod sinkless;

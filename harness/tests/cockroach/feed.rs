@@ -11,11 +11,15 @@ use std::time::{Duration, Instant};
 use crosscheck_harness::port::{Acks, Broker, Producer, ProducerOptions};
 use crosscheck_harness::system::cockroach;
 use crosscheck_harness::system::kafka::KafkaBroker;
+use tokio::io::AsyncWriteExt;
 use tokio::task::JoinHandle;
 use tokio_postgres::{Client, NoTls};
 
 const LOOK: Duration = Duration::from_millis(30);
 const CHECKPOINT: Duration = Duration::from_secs(1);
+
+/// The session's client, to which both PostgreSQL and a feed write.
+pub(crate) type ToClient = Arc<tokio::sync::Mutex<tokio::net::tcp::OwnedWriteHalf>>;
 
 /// The clock of `cluster_logical_timestamp()`, in PostgreSQL's words.
 pub(crate) const CLOCK: &str = "(extract(epoch FROM clock_timestamp()) * 1000000000)::numeric(30, 0)";
@@ -193,7 +197,8 @@ async fn run(feeds: Feeds, id: i64, job: Job) {
         // All that was committed before this moment is in the slot.
         let now: String =
             client.query_one(&format!("SELECT {CLOCK}::text"), &[]).await.expect("it answers").get(0);
-        let Some(upto) = send(&client, id, &table, &topic, sent, &mut **to).await else {
+        let (messages, upto) = changes(&client, &format!("feed_{id}"), &table, sent).await;
+        let Some(()) = send(messages, &topic, &mut **to).await else {
             // From the last checkpoint anew, as CockroachDB's jobs begin anew after an error of the sink.
             (producer, sent) = (None, 0);
             continue;
@@ -215,32 +220,78 @@ async fn run(feeds: Feeds, id: i64, job: Job) {
     }
 }
 
-/// Sends the transactions that committed behind `sent`, and says where the last one ends; nothing if the broker does
-/// not take them.
-async fn send(
-    client: &Client,
-    id: i64,
-    table: &str,
-    topic: &str,
-    sent: u64,
-    to: &mut dyn Producer,
-) -> Option<u64> {
-    let peek = format!("SELECT lsn::text, data FROM pg_logical_slot_peek_changes('feed_{id}', NULL, NULL)");
-    let (mut upto, mut changes) = (sent, Vec::new());
+/// What the transactions changed that committed behind `sent`, and where the last one ends.
+async fn changes(client: &Client, slot: &str, table: &str, sent: u64) -> (Vec<(String, String)>, u64) {
+    let peek = format!("SELECT lsn::text, data FROM pg_logical_slot_peek_changes('{slot}', NULL, NULL)");
+    let (mut upto, mut changes, mut messages) = (sent, Vec::new(), Vec::new());
     for row in client.query(&peek, &[]).await.expect("it answers") {
         let (lsn, data): (String, String) = (row.get(0), row.get(1));
         if data.starts_with(&format!("table public.{table}: UPDATE:")) {
             changes.push(data);
         } else if data.starts_with("COMMIT") {
             let at = position(&lsn);
-            for change in changes.drain(..).filter(|_| at > sent) {
-                let (key, message) = envelope(&change, at);
-                to.produce(topic, Some(0), &format!("[\"{key}\"]"), &message).await.ok()?;
-            }
+            messages.extend(changes.drain(..).filter(|_| at > sent).map(|change| envelope(&change, at)));
             upto = upto.max(at);
         }
     }
-    Some(upto)
+    (messages, upto)
+}
+
+async fn send(messages: Vec<(String, String)>, topic: &str, to: &mut dyn Producer) -> Option<()> {
+    for (key, message) in messages {
+        to.produce(topic, Some(0), &format!("[\"{key}\"]"), &message).await.ok()?;
+    }
+    Some(())
+}
+
+/// The slot of the sessions that read a feed of this database themselves. It is there before any of them asks.
+pub(crate) async fn prepare_sinkless(feeds: &Feeds, database: &str) {
+    let client = connect(&feeds.data(), database).await;
+    let create = "SELECT pg_create_logical_replication_slot('sinkless', 'test_decoding')::text \
+                  WHERE NOT EXISTS (SELECT 1 FROM pg_replication_slots WHERE slot_name = 'sinkless')";
+    client.execute(create, &[]).await.expect("it is made");
+}
+
+/// A feed to the session that asks, for ever: all that ever happened first.
+pub(crate) async fn sinkless(feeds: &Feeds, sql: &str, database: &str, to: &ToClient) -> std::io::Result<()> {
+    let table = between(sql, "CHANGEFEED FOR ", " ").to_owned();
+    let client = connect(&feeds.data(), database).await;
+    let columns = ["table", "key", "value"].map(|name| {
+        let about = [&[0; 4][..], &[0; 2], &17_u32.to_be_bytes(), &[0xff; 2], &[0xff; 4], &[0; 2]].concat();
+        [name.as_bytes(), &[0], &about].concat()
+    });
+    to.lock().await.write_all(&frame_of(b'T', &columns.concat())).await?;
+    let (mut sent, mut watermark) = (0, Instant::now());
+    loop {
+        let now: String =
+            client.query_one(&format!("SELECT {CLOCK}::text"), &[]).await.expect("it answers").get(0);
+        let (messages, upto) = changes(&client, "sinkless", &table, sent).await;
+        sent = upto;
+        for (key, message) in messages {
+            let columns = [hex(&table), hex(&format!("[\"{key}\"]")), hex(&message)];
+            to.lock().await.write_all(&frame_of(b'D', &columns.concat())).await?;
+        }
+        if watermark.elapsed() >= CHECKPOINT {
+            watermark = Instant::now();
+            let none = (-1_i32).to_be_bytes().to_vec();
+            let columns = [none.clone(), none, hex(&format!("{{\"resolved\": \"{now}.0000000000\"}}"))];
+            to.lock().await.write_all(&frame_of(b'D', &columns.concat())).await?;
+        }
+        tokio::time::sleep(LOOK).await;
+    }
+}
+
+/// A message with three columns (PostgreSQL 15 documentation, 55.7).
+fn frame_of(tag: u8, columns: &[u8]) -> Vec<u8> {
+    let length = u32::try_from(columns.len() + 6).expect("it is short");
+    [&[tag][..], &length.to_be_bytes(), &3_u16.to_be_bytes(), columns].concat()
+}
+
+/// A column of bytes.
+fn hex(text: &str) -> Vec<u8> {
+    let digits: String = text.bytes().map(|byte| format!("{byte:02x}")).collect();
+    let length = u32::try_from(digits.len() + 2).expect("it is short");
+    [&length.to_be_bytes()[..], b"\\x", digits.as_bytes()].concat()
 }
 
 /// A place in the log: two halves of a number.

@@ -5,15 +5,16 @@ use std::os::unix::fs::{PermissionsExt, chown};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crosscheck_harness::system::cockroach;
 use rustix::process::{Pid, Signal, getuid, kill_process};
-use tokio::io::{AsyncReadExt, AsyncWriteExt, copy};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream, UnixStream};
 use tokio::signal::unix::{SignalKind, signal};
 
-use super::feed::{CLOCK, Feeds, with_tables};
+use super::feed::{CLOCK, Feeds, ToClient, prepare_sinkless, sinkless, with_tables};
 
 /// The version that it says it is.
 pub(crate) const VERSION: &str = "24.3.5";
@@ -196,14 +197,32 @@ fn user() -> Option<(u32, u32)> {
 /// One session: what comes back goes through as it is, what is sent is translated.
 async fn serve(client: TcpStream, socket: PathBuf, feeds: Feeds) {
     let Ok(server) = UnixStream::connect(socket).await else { return };
-    let (mut from_client, mut to_client) = client.into_split();
+    let (mut from_client, to_client) = client.into_split();
+    let to_client: ToClient = Arc::new(tokio::sync::Mutex::new(to_client));
     let (mut from_server, mut to_server) = server.into_split();
-    tokio::spawn(async move { copy(&mut from_server, &mut to_client).await });
+    let back = to_client.clone();
+    tokio::spawn(async move {
+        let mut buffer = vec![0; 64 << 10];
+        while let Ok(count @ 1..) = from_server.read(&mut buffer).await {
+            if back.lock().await.write_all(&buffer[..count]).await.is_err() {
+                return;
+            }
+        }
+        let _ = back.lock().await.shutdown().await;
+    });
     let mut counts = false;
     let Ok(first) = frame(&mut from_client, false).await else { return };
     let database = database_of(&first);
     let mut next = Ok(first);
     while let Ok(message) = next {
+        let text = String::from_utf8_lossy(&message).into_owned();
+        if text.contains("cluster_logical_timestamp()") {
+            prepare_sinkless(&feeds, &database).await;
+        }
+        if let Some(at) = text.find("EXPERIMENTAL CHANGEFEED FOR ") {
+            let _ = sinkless(&feeds, &text[at..], &database, &to_client).await;
+            return;
+        }
         if to_server.write_all(&translated(message, &mut counts, &feeds, &database).await).await.is_err() {
             return;
         }

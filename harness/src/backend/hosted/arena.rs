@@ -107,8 +107,15 @@ fn feeds_of(hosted: &Hosted, needs: Needs, database: &str, prefix: &str) -> Opti
     if hosted.database() != DatabaseKind::Cockroach || !needs.broker {
         return None;
     }
-    let database = direct_database(hosted, database)?;
-    Some(Arc::new(CockroachFeeds { database, broker: hosted.broker_of_feeds(), prefix: prefix.to_owned() }))
+    let address = direct_address(hosted, database)?;
+    Some(Arc::new(CockroachFeeds {
+        database: PostgresDatabase::new(address.clone()).of_kind(hosted.database()),
+        address,
+        broker: hosted.broker_of_feeds(),
+        direct_broker: hosted.direct(System::Broker)?,
+        readings: std::sync::Mutex::default(),
+        prefix: prefix.to_owned(),
+    }))
 }
 
 /// What a design with such needs gets of the links.
@@ -128,17 +135,20 @@ fn only(needs: Needs, links: Links) -> Links {
 
 /// The harness's own way to a database of that name, if there is a server for it.
 fn direct_database(hosted: &Hosted, database: &str) -> Option<PostgresDatabase> {
+    Some(PostgresDatabase::new(direct_address(hosted, database)?).of_kind(hosted.database()))
+}
+
+fn direct_address(hosted: &Hosted, database: &str) -> Option<PostgresAddress> {
     let user = match hosted.database() {
         DatabaseKind::Postgres => POSTGRES_USER,
         DatabaseKind::Cockroach => cockroach::USER,
     };
-    let address = PostgresAddress {
+    Some(PostgresAddress {
         addr: hosted.direct(System::Db)?,
         user: user.to_owned(),
         database: database.to_owned(),
         application_name: "crosscheck".to_owned(),
-    };
-    Some(PostgresDatabase::new(address).of_kind(hosted.database()))
+    })
 }
 
 /// The same, to the database that is there from the start.

@@ -5,6 +5,15 @@ use crate::backend::HarnessError;
 /// The environment variable that says so: `kafka`, or `redpanda`.
 const BROKER: &str = "CROSSCHECK_BROKER";
 
+/// The environment variable that has changefeeds read by sessions of ours: `sinkless`. For a CockroachDB that may not
+/// publish by itself.
+const CHANGEFEED: &str = "CROSSCHECK_CHANGEFEED";
+
+/// Whether changefeeds are without a sink.
+pub(crate) fn is_sinkless(env: &dyn Fn(&str) -> Option<String>) -> bool {
+    env(CHANGEFEED).as_deref() == Some("sinkless")
+}
+
 /// A broker that speaks Kafka's protocol.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum BrokerKind {

@@ -1,5 +1,7 @@
 //! Changefeeds of CockroachDB into the run's broker.
 
+use std::net::SocketAddr;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -8,7 +10,8 @@ use tokio::time::{Instant, sleep};
 use crate::backend::{Feeds, HarnessError};
 use crate::port::{Database, DatabaseConnection};
 use crate::system::cockroach;
-use crate::system::postgres::PostgresDatabase;
+use crate::system::postgres::{PostgresAddress, PostgresDatabase};
+use crate::system::sinkless::{Reading, Sinkless};
 
 /// How often a feed is asked how far it is.
 const LOOK: Duration = Duration::from_millis(50);
@@ -17,8 +20,13 @@ const LOOK: Duration = Duration::from_millis(50);
 pub(super) struct CockroachFeeds {
     /// The run's own database.
     pub(super) database: PostgresDatabase,
-    /// Where the database finds the broker.
-    pub(super) broker: Result<String, HarnessError>,
+    /// The same as an address, for a session that reads a feed.
+    pub(super) address: PostgresAddress,
+    /// Where the database finds the broker; where it does not, feeds are read by sessions of ours.
+    pub(super) broker: Option<String>,
+    /// Where we find it.
+    pub(super) direct_broker: SocketAddr,
+    pub(super) readings: Mutex<Vec<Reading>>,
     /// What the names of the run's topics begin with.
     pub(super) prefix: String,
 }
@@ -26,9 +34,16 @@ pub(super) struct CockroachFeeds {
 #[async_trait]
 impl Feeds for CockroachFeeds {
     async fn follow(&self, table: &str, topic: &str) -> Result<(), HarnessError> {
-        let broker = self.broker.clone()?;
-        let statement = cockroach::create_changefeed(table, &broker, &format!("{}{topic}", self.prefix));
-        self.database.connect().await?.query(&statement, &[]).await?;
+        let mut db = self.database.connect().await?;
+        let topic = format!("{}{topic}", self.prefix);
+        if let Some(broker) = &self.broker {
+            db.query(&cockroach::create_changefeed(table, broker, &topic), &[]).await?;
+            return Ok(());
+        }
+        let now = only(&mut *db, cockroach::NOW).await?.text("now")?.to_owned();
+        let (database, broker) = (self.address.clone(), self.direct_broker);
+        let reading = Reading::start(Sinkless { database, table: table.to_owned(), broker, topic }, now);
+        self.readings().push(reading);
         Ok(())
     }
 
@@ -38,7 +53,9 @@ impl Feeds for CockroachFeeds {
         let now = only(&mut *db, cockroach::NOW).await?.text("now")?.to_owned();
         let behind = cockroach::changefeeds_behind(&self.prefix, &now);
         loop {
-            let count = only(&mut *db, &behind).await?.int("behind")?;
+            let jobs = only(&mut *db, &behind).await?.int("behind")?;
+            let read = self.readings().iter().filter(|reading| !reading.is_at(&now)).count();
+            let count = jobs + read as i64;
             if count == 0 {
                 return Ok(());
             }
@@ -50,6 +67,12 @@ impl Feeds for CockroachFeeds {
             }
             sleep(LOOK).await;
         }
+    }
+}
+
+impl CockroachFeeds {
+    fn readings(&self) -> MutexGuard<'_, Vec<Reading>> {
+        self.readings.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -66,6 +66,17 @@ pub(crate) trait HostedServer: fmt::Debug + Send + Sync {
     async fn ping(&self, timeout: Duration) -> Result<(), HarnessError>;
 }
 
+/// How servers reach the broker among themselves.
+#[derive(Debug, Clone)]
+pub(crate) enum BrokerOfServers {
+    /// By the relay's link, whose part a changefeed plays.
+    RelaysLink,
+    /// By this address.
+    At(String),
+    /// Not at all.
+    Unreachable,
+}
+
 /// The links of roles to systems, each with a proxy of its own.
 pub(crate) type Proxies = BTreeMap<(System, Role), Proxy>;
 
@@ -78,8 +89,8 @@ pub(crate) struct Hosted {
     own: BTreeMap<System, Proxy>,
     servers: BTreeMap<System, Box<dyn HostedServer>>,
     database: DatabaseKind,
-    /// Where the servers themselves find the broker, if that is not the relay's link.
-    broker_of_servers: Option<Result<String, HarnessError>>,
+    /// How the servers themselves reach the broker.
+    broker_of_servers: BrokerOfServers,
 }
 
 impl Hosted {
@@ -92,7 +103,14 @@ impl Hosted {
         own: BTreeMap<System, Proxy>,
     ) -> Hosted {
         let database = DatabaseKind::default();
-        let hosted = Hosted { backend, proxies, own, servers, database, broker_of_servers: None };
+        let hosted = Hosted {
+            backend,
+            proxies,
+            own,
+            servers,
+            database,
+            broker_of_servers: BrokerOfServers::RelaysLink,
+        };
         hosted.servers.keys().for_each(|system| hosted.route(*system));
         hosted
     }
@@ -102,19 +120,20 @@ impl Hosted {
         Hosted { database, ..self }
     }
 
-    /// The same servers, which reach the broker among themselves in this way, or cannot.
-    pub(crate) fn with_broker_of_servers(self, broker: Result<String, HarnessError>) -> Hosted {
-        Hosted { broker_of_servers: Some(broker), ..self }
+    /// The same servers, which reach the broker among themselves in this way.
+    pub(crate) fn with_broker_of_servers(self, broker_of_servers: BrokerOfServers) -> Hosted {
+        Hosted { broker_of_servers, ..self }
     }
 
-    /// Where a changefeed finds the broker: behind the relay's link, whose part it plays, unless the servers cannot
-    /// reach that.
-    pub(crate) fn broker_of_feeds(&self) -> Result<String, HarnessError> {
-        self.broker_of_servers.clone().unwrap_or_else(|| {
-            let link = self.link(System::Broker, Role::Relay);
-            let lacks = || HarnessError::failed("this run has no broker");
-            link.map(|addr| addr.to_string()).ok_or_else(lacks)
-        })
+    /// Where a changefeed finds the broker, if it can.
+    pub(crate) fn broker_of_feeds(&self) -> Option<String> {
+        match &self.broker_of_servers {
+            BrokerOfServers::RelaysLink => {
+                self.link(System::Broker, Role::Relay).map(|addr| addr.to_string())
+            }
+            BrokerOfServers::At(broker) => Some(broker.clone()),
+            BrokerOfServers::Unreachable => None,
+        }
     }
 
     /// Which database it is.

@@ -11,7 +11,7 @@ use async_trait::async_trait;
 use super::servers::LocalServers;
 use super::{Finding, KafkaListener, Programs, Server, ServerKind, ServerSet, StartError};
 use crate::backend::hosted::broker::BrokerKind;
-use crate::backend::hosted::{self, Hosted, HostedServer, Proxies, ServerCases};
+use crate::backend::hosted::{self, BrokerOfServers, Hosted, HostedServer, Proxies, ServerCases};
 use crate::backend::{Arena, Backend, HarnessError};
 use crate::conform::Language;
 use crate::database::DatabaseKind;
@@ -100,7 +100,13 @@ async fn start(
             servers.insert(*system, Box::new(one));
         }
     }
-    let hosted = Hosted::new("local", servers, proxies, BTreeMap::new()).with_database(database);
+    let feeds = match programs.is_sinkless() {
+        true => BrokerOfServers::Unreachable,
+        false => BrokerOfServers::RelaysLink,
+    };
+    let hosted = Hosted::new("local", servers, proxies, BTreeMap::new())
+        .with_database(database)
+        .with_broker_of_servers(feeds);
     Ok((hosted, set))
 }
 

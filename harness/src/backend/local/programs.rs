@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use crate::backend::HarnessError;
-use crate::backend::hosted::broker::{BrokerChoice, BrokerKind};
+use crate::backend::hosted::broker::{BrokerChoice, BrokerKind, is_sinkless};
 
 const PROBE_BOUND: Duration = Duration::from_secs(10);
 
@@ -183,6 +183,7 @@ pub struct Programs {
     findings: Vec<(Program, Finding)>,
     cache: Option<PathBuf>,
     broker: BrokerChoice,
+    is_sinkless: bool,
 }
 
 impl Programs {
@@ -191,7 +192,7 @@ impl Programs {
         let cache = cache_dir(env);
         let find_one = |program| find(program, env, places, cache.as_deref());
         let findings = Program::ALL.map(|program| (program, find_one(program))).into();
-        Self { findings, cache, broker: BrokerChoice::from(env) }
+        Self { findings, cache, broker: BrokerChoice::from(env), is_sinkless: is_sinkless(env) }
     }
 
     /// What became of one program.
@@ -208,6 +209,11 @@ impl Programs {
     /// The folder for what is made once and used by all runs (`$XDG_CACHE_HOME/crosscheck`).
     pub fn cache(&self) -> Option<&Path> {
         self.cache.as_deref()
+    }
+
+    /// Whether changefeeds are read by sessions of ours.
+    pub(crate) fn is_sinkless(&self) -> bool {
+        self.is_sinkless
     }
 
     /// Which broker is to run.
