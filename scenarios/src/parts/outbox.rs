@@ -81,13 +81,9 @@ pub fn with_outbox(mut layout: Layout) -> Layout {
 /// Unknown, unless the business logic turned it down before COMMIT.
 pub async fn write(ctx: &mut Ctx, operation: &Operation) -> Result<Done, Failure> {
     for _ in 0..stock::TRIES {
-        match attempt(ctx, operation).await {
-            Ok(Some(ver)) => return Ok(stock::written(operation, ver)),
-            Ok(None) => return Err(Failure::Aborted("turned down by the business logic".to_owned())),
-            Err(error) if error.is_conflict() => {
-                ctx.db.execute("ROLLBACK", &[]).await?;
-            }
-            Err(error) => return Err(error.into()),
+        let attempted = attempt(ctx, operation).await;
+        if let Some(ver) = stock::settled(ctx, attempted).await? {
+            return Ok(stock::written(operation, ver));
         }
     }
     Err(stock::too_many_conflicts())

@@ -84,13 +84,9 @@ pub async fn note(ctx: &mut Ctx, operation: &Operation, ver: u64) -> Result<(), 
 /// Unknown, unless it was turned down: `abort` says that the business logic does so before COMMIT.
 pub async fn commit(ctx: &mut Ctx, operation: &Operation) -> Result<u64, Failure> {
     for _ in 0..TRIES {
-        match attempt(ctx, operation).await {
-            Ok(Some(ver)) => return Ok(ver),
-            Ok(None) => return Err(Failure::Aborted("turned down by the business logic".to_owned())),
-            Err(error) if error.is_conflict() => {
-                ctx.db.execute("ROLLBACK", &[]).await?;
-            }
-            Err(error) => return Err(error.into()),
+        let attempted = attempt(ctx, operation).await;
+        if let Some(ver) = settled(ctx, attempted).await? {
+            return Ok(ver);
         }
     }
     Err(too_many_conflicts())
@@ -105,6 +101,26 @@ async fn attempt(ctx: &mut Ctx, operation: &Operation) -> Result<Option<u64>, Po
     }
     ctx.db.execute("COMMIT", &[]).await?;
     Ok(Some(ver))
+}
+
+/// What came of an attempt at a transaction: the version that it committed, or nothing where the database rolled it back
+/// for a conflict, so that it can be tried again.
+///
+/// # Errors
+/// Unknown, unless the attempt says that the business logic turned it down.
+pub async fn settled(
+    ctx: &mut Ctx,
+    attempted: Result<Option<u64>, PortError>,
+) -> Result<Option<u64>, Failure> {
+    match attempted {
+        Ok(Some(ver)) => Ok(Some(ver)),
+        Ok(None) => Err(Failure::Aborted("turned down by the business logic".to_owned())),
+        Err(error) if error.is_conflict() => {
+            ctx.db.execute("ROLLBACK", &[]).await?;
+            Ok(None)
+        }
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// No attempt had an effect.
