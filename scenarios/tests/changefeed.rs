@@ -105,7 +105,7 @@ async fn without_a_sink_a_session_reads_the_feed_and_nothing_is_lost_with_its_co
     let Some((backend, root)) = backend("sinkless").await else { return };
     let design = variant("cdc-crdb-changefeed");
     let crash = [FaultOn::new("db-crash", None)];
-    let schedule = plan::stress(&*design, design.workload(), &crash, 5, 3_000);
+    let schedule = plan::stress(&*design, design.workload(), &crash, 5, 7_000);
     let verdicts = verdicts(&design, &schedule, &backend, root.path()).await;
     let is = |property| verdicts[&property];
     assert_eq!(is(Property::NoDup), Verdict::Violated, "a crash begins the feed anew: {verdicts:?}");

@@ -197,7 +197,7 @@ async fn run(feeds: Feeds, id: i64, job: Job) {
         // All that was committed before this moment is in the slot.
         let now: String =
             client.query_one(&format!("SELECT {CLOCK}::text"), &[]).await.expect("it answers").get(0);
-        let (messages, upto) = changes(&client, &format!("feed_{id}"), &table, sent).await;
+        let (messages, upto) = changes(&client, &format!("feed_{id}"), &table, sent, "0").await;
         let Some(()) = send(messages, &topic, &mut **to).await else {
             // From the last checkpoint anew, as CockroachDB's jobs begin anew after an error of the sink.
             (producer, sent) = (None, 0);
@@ -220,9 +220,19 @@ async fn run(feeds: Feeds, id: i64, job: Job) {
     }
 }
 
-/// What the transactions changed that committed behind `sent`, and where the last one ends.
-async fn changes(client: &Client, slot: &str, table: &str, sent: u64) -> (Vec<(String, String)>, u64) {
-    let peek = format!("SELECT lsn::text, data FROM pg_logical_slot_peek_changes('{slot}', NULL, NULL)");
+/// What the transactions changed that committed behind `sent` and after a time, and where the last one ends.
+async fn changes(
+    client: &Client,
+    slot: &str,
+    table: &str,
+    sent: u64,
+    from: &str,
+) -> (Vec<(String, String)>, u64) {
+    let peek = format!(
+        "SELECT lsn::text, data, \
+         coalesce(extract(epoch FROM pg_xact_commit_timestamp(xid)) * 1000000000 > {from}, true) \
+         FROM pg_logical_slot_peek_changes('{slot}', NULL, NULL)"
+    );
     let (mut upto, mut changes, mut messages) = (sent, Vec::new(), Vec::new());
     for row in client.query(&peek, &[]).await.expect("it answers") {
         let (lsn, data): (String, String) = (row.get(0), row.get(1));
@@ -230,7 +240,8 @@ async fn changes(client: &Client, slot: &str, table: &str, sent: u64) -> (Vec<(S
             changes.push(data);
         } else if data.starts_with("COMMIT") {
             let at = position(&lsn);
-            messages.extend(changes.drain(..).filter(|_| at > sent).map(|change| envelope(&change, at)));
+            let is_wanted = at > sent && row.get(2);
+            messages.extend(changes.drain(..).filter(|_| is_wanted).map(|change| envelope(&change, at)));
             upto = upto.max(at);
         }
     }
@@ -252,9 +263,11 @@ pub(crate) async fn prepare_sinkless(feeds: &Feeds, database: &str) {
     client.execute(create, &[]).await.expect("it is made");
 }
 
-/// A feed to the session that asks, for ever: all that ever happened first.
+/// A feed to the session that asks, for ever: of what was committed after its cursor. A commit has its time a little
+/// before it is in the slot, so watermarks are a second late.
 pub(crate) async fn sinkless(feeds: &Feeds, sql: &str, database: &str, to: &ToClient) -> std::io::Result<()> {
     let table = between(sql, "CHANGEFEED FOR ", " ").to_owned();
+    let from = between(sql, "cursor = '", "'").to_owned();
     let client = connect(&feeds.data(), database).await;
     let columns = ["table", "key", "value"].map(|name| {
         let about = [&[0; 4][..], &[0; 2], &17_u32.to_be_bytes(), &[0xff; 2], &[0xff; 4], &[0; 2]].concat();
@@ -263,9 +276,12 @@ pub(crate) async fn sinkless(feeds: &Feeds, sql: &str, database: &str, to: &ToCl
     to.lock().await.write_all(&frame_of(b'T', &columns.concat())).await?;
     let (mut sent, mut watermark) = (0, Instant::now());
     loop {
-        let now: String =
-            client.query_one(&format!("SELECT {CLOCK}::text"), &[]).await.expect("it answers").get(0);
-        let (messages, upto) = changes(&client, "sinkless", &table, sent).await;
+        let now: String = client
+            .query_one(&format!("SELECT ({CLOCK} - 1000000000)::text"), &[])
+            .await
+            .expect("it answers")
+            .get(0);
+        let (messages, upto) = changes(&client, "sinkless", &table, sent, &from).await;
         sent = upto;
         for (key, message) in messages {
             let columns = [hex(&table), hex(&format!("[\"{key}\"]")), hex(&message)];
