@@ -115,8 +115,7 @@ impl Recorder {
         body: EventBody,
         error: Option<String>,
     ) {
-        let mut event =
-            Event { index: 0, time, process: process.clone(), kind, body, error: error.map(Into::into) };
+        let mut event = Event { index: 0, time, process: *process, kind, body, error: error.map(Into::into) };
         match &self.sink {
             Sink::File(sender) => {
                 // The writer ends early only if the disk fails, and then `Writer::finish` reports it.

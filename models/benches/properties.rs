@@ -30,29 +30,29 @@ fn correct_outbox() -> History {
         let (op_id, value, time) =
             (Text::from(&format!("op-{round}")), Scalar::Int(round as i64), round * 100);
         let client = Process::Client(round % CLIENTS);
-        let asked = WriteItem { key, value: value.clone(), ..WriteItem::default() };
-        let done = WriteItem { ver: Some(ver), ..asked.clone() };
+        let asked = WriteItem { key, value, ..WriteItem::default() };
+        let done = WriteItem { ver: Some(ver), ..asked };
         let body = EventBody::Write(Write { op_id, item: asked });
-        push(time, client.clone(), Kind::Invoke, body);
+        push(time, client, Kind::Invoke, body);
         let body = EventBody::Write(Write { op_id, item: done });
-        push(time + 40, client.clone(), Kind::Ok, body);
+        push(time + 40, client, Kind::Ok, body);
         let deliver = Deliver {
             topic: "events".into(),
             partition: 0,
             offset: round as i64,
             key,
             ver,
-            value: value.clone(),
+            value,
             op_id,
             event_id: None,
         };
         let consumer = Process::Actor("consumer".into());
-        push(time + 50, consumer.clone(), Kind::Ok, EventBody::Deliver(deliver));
+        push(time + 50, consumer, Kind::Ok, EventBody::Deliver(deliver));
         let effect = Effect { store: "projection".into(), key, ver, op_id, event_id: None };
         push(time + 60, consumer, Kind::Ok, EventBody::Effect(effect));
         let asked = ReadItem { key, ..ReadItem::default() };
-        let seen = ReadItem { key, ver: Some(ver), value: value.clone(), source: Some(Source::Db) };
-        push(time + 70, client.clone(), Kind::Invoke, EventBody::Read(Read { item: asked }));
+        let seen = ReadItem { key, ver: Some(ver), value, source: Some(Source::Db) };
+        push(time + 70, client, Kind::Invoke, EventBody::Read(Read { item: asked }));
         push(time + 80, client, Kind::Ok, EventBody::Read(Read { item: seen }));
         ledger.push(LedgerRow {
             key,

@@ -256,7 +256,7 @@ fn history() -> impl Strategy<Value = History> {
             let kinds = if body.is_observation() { vec![Kind::Ok] } else { vec![Kind::Invoke, completion] };
             for kind in kinds {
                 let index = events.len() as u64;
-                let (process, body, error) = (process.clone(), body.clone(), error);
+                let (process, body, error) = (process, body.clone(), error);
                 events.push(Event { index, time: index * 10, process, kind, body, error });
             }
         }

@@ -171,7 +171,7 @@ fn many_operations(count: u64) -> SavedRun {
                 })
             }
         };
-        events.push(fixture::event(2 * number, start, process.clone(), Kind::Invoke, body(None)));
+        events.push(fixture::event(2 * number, start, process, Kind::Invoke, body(None)));
         events.push(fixture::event(
             2 * number + 1,
             start + 900_000,

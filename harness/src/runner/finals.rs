@@ -112,7 +112,7 @@ fn folded(rows: &[LedgerRow]) -> Vec<CopyRow> {
         store: "ledger".into(),
         key: row.key,
         ver: Some(row.ver),
-        value: row.value.clone(),
+        value: row.value,
     };
     last.values().map(copy).collect()
 }
@@ -156,7 +156,7 @@ fn outbox_row(row: &Row) -> Result<OutboxRow, crate::port::PortError> {
     let state = match scalar(row, "state")? {
         Scalar::Null => None,
         Scalar::Text(state) => Some(state),
-        Scalar::Json(state) => Some(state.into()),
+        Scalar::Json(state) => Some(state),
         Scalar::Int(state) => Some(state.to_string().into()),
     };
     Ok(OutboxRow {

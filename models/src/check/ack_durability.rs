@@ -3,7 +3,7 @@
 use super::finding::{Evidence, Finding, Found};
 use super::index::Index;
 use crate::hash::HashMap;
-use crate::history::{Final, Operation, SotRow, WriteItem};
+use crate::history::{Final, Operation, SotRow, Text, WriteItem};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     let sot = index.history.final_sot();
@@ -11,36 +11,36 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
         return Finding::unknown("no `final_ledger` and no `final_sot` says what was there at the end");
     }
     let mut finding = Finding::requiring(&["acknowledged_writes"]);
-    finding.count("acknowledged_writes", 0);
+    let mut acknowledged = 0;
     let rows = sot.map(|sot| (sot, rows_by_key(sot)));
     for (op, item) in index.acknowledged() {
-        finding.count("acknowledged_writes", 1);
+        acknowledged += 1;
         judge_by_ledger(op, item, index, &mut finding);
         if let Some((sot, rows)) = &rows {
             judge_by_sot(op, item, sot.event.index, rows, &mut finding);
         }
     }
+    finding.count("acknowledged_writes", acknowledged);
     if index.ledger.is_none() && index.acknowledged().any(|(_, item)| item.ver.is_none()) {
         finding.undecided("no `final_ledger` says whether the writes without a version are there");
     }
     finding
 }
 
-fn rows_by_key<'h>(sot: Final<'h, SotRow>) -> HashMap<&'h str, (usize, &'h SotRow)> {
-    sot.rows.iter().enumerate().map(|(at, row)| (row.key.as_str(), (at, row))).collect()
+fn rows_by_key<'h>(sot: Final<'h, SotRow>) -> HashMap<Text, (usize, &'h SotRow)> {
+    sot.rows.iter().enumerate().map(|(at, row)| (row.key, (at, row))).collect()
 }
 
 fn judge_by_ledger(op: &Operation, item: &WriteItem, index: &Index<'_>, finding: &mut Finding) {
-    let (Some(ledger), Some(op_id), Some(key)) = (index.ledger, &op.op_id, index.key_number(&item.key))
-    else {
+    let (Some(ledger), Some(op_id), Some(key)) = (index.ledger, op.op_id, index.key_number(item.key)) else {
         return;
     };
-    if index.commits_of(op_id, key).next().is_none() {
+    if index.commits.of(op_id, key).next().is_none() {
         finding.violated(ledger.index.max(Evidence::op(op).at()), || {
             let (key, process) = (&item.key, &op.process);
             let summary =
                 format!("{process} was told that {op_id} on {key} is done, but it is not in the ledger");
-            Found::new(summary, key, &[op_id], &[Evidence::op(op), Evidence::Event(ledger.index)])
+            Found::new(summary, key, &[&op_id], &[Evidence::op(op), Evidence::Event(ledger.index)])
         });
     }
 }
@@ -49,13 +49,13 @@ fn judge_by_sot(
     op: &Operation,
     item: &WriteItem,
     sot_index: u64,
-    rows: &HashMap<&str, (usize, &SotRow)>,
+    rows: &HashMap<Text, (usize, &SotRow)>,
     finding: &mut Finding,
 ) {
     let Some(ver) = item.ver.filter(|ver| *ver > 0) else {
         return;
     };
-    let row = rows.get(item.key.as_str());
+    let row = rows.get(&item.key);
     if row.is_some_and(|(_, row)| row.ver >= ver) {
         return;
     }

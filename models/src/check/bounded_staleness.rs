@@ -43,7 +43,7 @@ fn proofs(index: &Index<'_>) -> ByKey<Proof> {
     for (at, op) in index.history.ops().iter().enumerate() {
         if let (true, Some(time)) = (op.is_ok(), op.complete_time) {
             for item in &op.writes {
-                if let (Some(key), Some(ver)) = (index.key_number(&item.key), item.ver)
+                if let (Some(key), Some(ver)) = (index.key_number(item.key), item.ver)
                     && is_committed(index, op, key, ver)
                 {
                     proofs.push(Proof { key, ver, time, op: at });
@@ -75,8 +75,9 @@ fn proofs(index: &Index<'_>) -> ByKey<Proof> {
 fn is_committed(index: &Index<'_>, op: &Operation, key: u32, ver: u64) -> bool {
     index.ledger.is_none()
         || index
-            .commits_of(op.op_id.as_deref().unwrap_or_default(), key)
-            .any(|commit| index.commits[commit as usize].ver == Some(ver))
+            .commits
+            .of(op.op_id.unwrap_or_default(), key)
+            .any(|commit| index.commits.at(commit).ver() == Some(ver))
 }
 
 /// Whether the key had been overwritten for certain when the read began, as 0 or 1.

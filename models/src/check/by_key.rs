@@ -7,10 +7,9 @@ pub(super) struct ByKey<T> {
     starts: Vec<usize>,
 }
 
-impl<T> ByKey<T> {
-    /// Groups `items` by `key_of`, whose results are below `keys_count`.
-    pub(super) fn group(keys_count: usize, mut items: Vec<T>, key_of: impl Fn(&T) -> u32) -> ByKey<T> {
-        items.sort_by_key(|item| key_of(item));
+impl<T: Copy> ByKey<T> {
+    /// Groups `items` by `key_of`, whose results are below `keys_count`, in O(n).
+    pub(super) fn group(keys_count: usize, items: Vec<T>, key_of: impl Fn(&T) -> u32) -> ByKey<T> {
         let mut starts = vec![0; keys_count + 1];
         for item in &items {
             starts[key_of(item) as usize + 1] += 1;
@@ -18,7 +17,17 @@ impl<T> ByKey<T> {
         for key in 0..keys_count {
             starts[key + 1] += starts[key];
         }
-        ByKey { items, starts }
+        if items.is_sorted_by_key(&key_of) {
+            return ByKey { items, starts };
+        }
+        let mut next = starts.clone();
+        let mut grouped = items.clone();
+        for item in items {
+            let at = &mut next[key_of(&item) as usize];
+            grouped[*at] = item;
+            *at += 1;
+        }
+        ByKey { items: grouped, starts }
     }
 
     pub(super) fn get(&self, key: u32) -> &[T] {

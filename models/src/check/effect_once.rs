@@ -1,11 +1,11 @@
 //! Effects downstream: exactly one for each committed version, in every store that has effects.
 
-use std::collections::hash_map::Entry;
-
+use super::commits::Commit;
 use super::exercise;
 use super::finding::{Evidence, Finding, Found};
-use super::index::{Applied, Commit, Index};
-use crate::hash::HashMap;
+use super::index::{Applied, Index};
+use super::pairs::Pairs;
+use crate::history::Text;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if index.effects.is_empty() {
@@ -26,68 +26,60 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 
 /// What an effect has to withstand.
 fn count_redeliveries(index: &Index<'_>, finding: &mut Finding) {
-    let mut identities: Vec<u32> = index.delivers.iter().map(|receipt| receipt.identity).collect();
-    identities.sort_unstable();
-    let all = identities.len();
-    identities.dedup();
-    finding.count("redeliveries", (all - identities.len()) as u64);
+    let mut had = Pairs::default();
+    let again = index.delivers().iter().filter(|receipt| !had.insert(0, receipt.identity)).count();
+    finding.count("redeliveries", again as u64);
 }
 
 /// Gives the first effect of each store, in order.
-fn judge_doubled<'i, 'h>(index: &'i Index<'h>, finding: &mut Finding) -> Vec<&'i Applied<'h>> {
-    let mut stores: Vec<&Applied<'_>> = Vec::new();
-    let mut numbers: HashMap<&str, u32> = HashMap::default();
-    let mut first_of = HashMap::with_capacity_and_hasher(index.effects.len(), Default::default());
+fn judge_doubled<'i>(index: &'i Index<'_>, finding: &mut Finding) -> Vec<&'i Applied> {
+    let mut stores: Vec<&Applied> = Vec::new();
     for applied in &index.effects {
-        let store = *numbers.entry(&applied.effect.store).or_insert_with(|| {
+        if applied.is_again {
+            finding.violated(applied.index, || doubled(index, applied));
+        } else if !stores.iter().any(|first| first.store == applied.store) {
             stores.push(applied);
-            stores.len() as u32 - 1
-        });
-        match first_of.entry((store, applied.identity)) {
-            Entry::Vacant(slot) => {
-                slot.insert(applied);
-            }
-            Entry::Occupied(slot) => finding.violated(applied.index, || doubled(slot.get(), applied)),
         }
     }
     stores
 }
 
-fn doubled(first: &Applied<'_>, second: &Applied<'_>) -> Found {
-    let (a, b) = (first.effect, second.effect);
+fn doubled(index: &Index<'_>, second: &Applied) -> Found {
+    let is_first = |first: &&Applied| first.store == second.store && first.identity == second.identity;
+    let first = index.effects.iter().find(is_first).unwrap_or(second);
+    let key = index.keys.name(first.key);
     Found::new(
-        format!("{} v{} of {} took effect twice in {}", a.key, a.ver, a.op_id, a.store),
-        &a.key,
-        &[&a.op_id, &b.op_id],
+        format!("{key} v{} of {} took effect twice in {}", first.ver, first.op_id, first.store),
+        &key,
+        &[&first.op_id, &second.op_id],
         &[Evidence::Event(first.index), Evidence::Event(second.index)],
     )
 }
 
-fn judge_missing(index: &Index<'_>, stores: &[&Applied<'_>], finding: &mut Finding) {
+fn judge_missing(index: &Index<'_>, stores: &[&Applied], finding: &mut Finding) {
     for first in stores {
-        let store = &first.effect.store;
-        let of_store = index.effects.iter().filter(|applied| applied.effect.store == *store);
-        let is_applied = index.covered(of_store.map(|applied| (applied.commit, applied.effect.ver)));
+        let of_store = index.effects.iter().filter(|applied| applied.store == first.store);
+        let is_applied = index.covered(of_store.map(|applied| (applied.commit(), applied.ver)));
         for (commit, _) in index.commits.iter().zip(is_applied).filter(|(_, is_applied)| !is_applied) {
-            finding.violated(commit.evidence.at(), || missing(index, commit, store));
+            finding.violated(commit.evidence().at(), || missing(index, commit, first.store));
         }
     }
 }
 
 /// Another effect of the store shows that its effects were recorded, and so that this one did not happen. One of
 /// the same operation needs its own commit beside it: alone it could pass for the missing one.
-fn missing(index: &Index<'_>, commit: &Commit<'_>, store: &str) -> Found {
+fn missing(index: &Index<'_>, commit: &Commit<'_>, store: Text) -> Found {
     let key = index.key_of(commit);
-    let is_of = |applied: &&Applied<'_>| applied.key == commit.key && applied.effect.op_id == commit.op_id;
-    let of_store = || index.effects.iter().filter(|applied| applied.effect.store == store);
+    let is_of = |applied: &&Applied| applied.key == commit.key && applied.op_id == commit.op_id();
+    let of_store = || index.effects.iter().filter(|applied| applied.store == store);
     let other = of_store().find(|applied| !is_of(applied));
-    let mut evidence = vec![commit.evidence];
+    let mut evidence = vec![commit.evidence()];
     if let Some(applied) = other.or_else(|| of_store().next()) {
         evidence.push(Evidence::Event(applied.index));
-        let own = applied.commit.filter(|_| is_of(&applied));
-        evidence.extend(own.map(|own| index.commits[own as usize].evidence));
+        let own = applied.commit().filter(|_| is_of(&applied));
+        evidence.extend(own.map(|own| index.commits.at(own).evidence()));
     }
-    let name = commit.ver.map_or_else(|| key.to_owned(), |ver| format!("{key} v{ver}"));
-    let summary = format!("{name} of {} is in the ledger, and never took effect in {store}", commit.op_id);
-    Found::new(summary, key, &[commit.op_id], &evidence)
+    let name = commit.ver().map_or_else(|| key.to_string(), |ver| format!("{key} v{ver}"));
+    let summary = format!("{name} of {} is in the ledger, and never took effect in {store}", commit.op_id());
+    Found::new(summary, &key, &[&commit.op_id()], &evidence)
 }

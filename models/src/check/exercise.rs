@@ -20,14 +20,17 @@ pub(super) struct Meetings {
 pub(super) fn meetings(index: &Index<'_>) -> Meetings {
     let mut spans: Vec<(u32, u64, u64)> = Vec::new();
     let mut writers: BTreeSet<&Process> = BTreeSet::new();
+    let mut last_writer = None;
     for op in index.history.ops() {
         for item in &op.writes {
             // A write whose client never heard of it met others all the same, if the ledger has it. When it
             // ended nobody knows; that it had begun to be unknown is the least.
-            if let (Some(key), Some(end)) = (index.key_number(&item.key), op.complete_time)
+            if let (Some(key), Some(end)) = (index.key_number(item.key), op.complete_time)
                 && (op.is_ok() || is_in_ledger(index, op, key))
             {
-                writers.insert(&op.process);
+                if last_writer.replace(&op.process) != Some(&op.process) {
+                    writers.insert(&op.process);
+                }
                 spans.push((key, op.invoke_time, end));
             }
         }
@@ -43,7 +46,7 @@ pub(super) fn meetings(index: &Index<'_>) -> Meetings {
 }
 
 fn is_in_ledger(index: &Index<'_>, op: &Operation, key: u32) -> bool {
-    index.ledger.is_some() && index.commits_of(op.op_id.as_deref().unwrap_or_default(), key).next().is_some()
+    index.ledger.is_some() && index.commits.of(op.op_id.unwrap_or_default(), key).next().is_some()
 }
 
 /// How many spans, in order of their beginnings, begin before all earlier ones have ended.

@@ -19,6 +19,7 @@ use index::Index;
 mod ack_durability;
 mod bounded_staleness;
 mod by_key;
+mod commits;
 mod convergence;
 mod effect_once;
 mod exercise;
@@ -33,6 +34,7 @@ mod no_early;
 mod no_ghost;
 mod no_loss;
 mod no_lost_update;
+mod pairs;
 mod per_key_order;
 mod read_your_writes;
 
@@ -156,9 +158,9 @@ fn applies(index: &Index<'_>, property: Property, options: &Options) -> bool {
     let reads = !index.reads.is_empty();
     match property {
         Property::NoGhost | Property::NoLoss | Property::Fidelity => received && index.has_writes(),
-        Property::NoEarly => !index.delivers.is_empty() && index.reads.iter().any(|read| read.is_of_db()),
+        Property::NoEarly => !index.delivers().is_empty() && index.reads.iter().any(|read| read.is_of_db()),
         Property::PerKeyOrder | Property::NoDup => received,
-        Property::GlobalOrder => received && index.commits.iter().any(|commit| commit.position.is_some()),
+        Property::GlobalOrder => received && index.commits.iter().any(|commit| commit.position().is_some()),
         Property::EffectOnce => !index.effects.is_empty(),
         Property::Convergence => index.history.final_sot().is_some() && index.history.final_cache().is_some(),
         Property::BoundedStaleness => reads && delta_ns(index, options).is_some(),

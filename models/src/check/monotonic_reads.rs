@@ -6,6 +6,7 @@ use std::collections::hash_map::Entry;
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Applied, Index};
 use crate::hash::HashMap;
+use crate::history::Text;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if index.reads.is_empty() && index.effects.is_empty() {
@@ -58,18 +59,18 @@ fn judge_reads(index: &Index<'_>, finding: &mut Finding) -> u64 {
 
 /// Gives how many effects had an earlier one on their store and key.
 fn judge_effects(index: &Index<'_>, finding: &mut Finding) -> u64 {
-    let mut newest: HashMap<(&str, u32), &Applied<'_>> = HashMap::default();
+    let mut newest: HashMap<(Text, u32), &Applied> = HashMap::default();
     let mut again = 0;
     for applied in &index.effects {
-        match newest.entry((&applied.effect.store, applied.key)) {
+        match newest.entry((applied.store, applied.key)) {
             Entry::Vacant(slot) => {
                 slot.insert(applied);
             }
             Entry::Occupied(mut slot) => {
                 again += 1;
                 let newer = *slot.get();
-                if applied.effect.ver < newer.effect.ver {
-                    finding.violated(applied.index, || went_back(newer, applied));
+                if applied.ver < newer.ver {
+                    finding.violated(applied.index, || went_back(index, newer, applied));
                 } else {
                     slot.insert(applied);
                 }
@@ -79,12 +80,12 @@ fn judge_effects(index: &Index<'_>, finding: &mut Finding) -> u64 {
     again
 }
 
-fn went_back(newer: &Applied<'_>, older: &Applied<'_>) -> Found {
-    let (first, second) = (newer.effect, older.effect);
+fn went_back(index: &Index<'_>, newer: &Applied, older: &Applied) -> Found {
+    let key = index.keys.name(older.key);
     Found::new(
-        format!("{} went back: it applied {} v{} after v{}", second.store, second.key, second.ver, first.ver),
-        &second.key,
-        &[&first.op_id, &second.op_id],
+        format!("{} went back: it applied {key} v{} after v{}", older.store, older.ver, newer.ver),
+        &key,
+        &[&newer.op_id, &older.op_id],
         &[Evidence::Event(newer.index), Evidence::Event(older.index)],
     )
 }

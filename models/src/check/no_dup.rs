@@ -1,10 +1,9 @@
 //! Duplicates: an event delivered twice to one consumer, or twice in the log.
 
-use std::collections::hash_map::Entry;
-
-use super::finding::{Finding, Found};
-use super::index::{Index, Receipt};
-use crate::hash::HashMap;
+use super::finding::{Evidence, Finding, Found};
+use super::index::{Index, Logged, Receipt};
+use super::pairs::Pairs;
+use crate::history::Deliver;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -12,28 +11,32 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     }
     let mut finding = Finding::requiring(&["deliveries"]);
     finding.count("deliveries", index.received().len() as u64);
-    judge_receipts(&index.delivers, |receipt| receipt.lane, &mut finding);
+    for receipt in index.delivers().iter().filter(|receipt| receipt.is_again) {
+        finding.violated(receipt.evidence().at(), || live(index, receipt));
+    }
     // In the log any two places count, in whatever partitions.
-    judge_receipts(index.log.as_deref().unwrap_or_default(), |_| 0, &mut finding);
+    let mut had = Pairs::default();
+    for logged in index.logged().iter().filter(|logged| !had.insert(0, logged.identity)) {
+        finding.violated(index.log_row(logged).1.at(), || in_log(index, logged));
+    }
     finding
 }
 
-fn judge_receipts(receipts: &[Receipt<'_>], lane: impl Fn(&Receipt<'_>) -> u32, finding: &mut Finding) {
-    let mut first_of = HashMap::with_capacity_and_hasher(receipts.len(), Default::default());
-    for receipt in receipts {
-        match first_of.entry((lane(receipt), receipt.identity)) {
-            Entry::Vacant(slot) => {
-                slot.insert(receipt);
-            }
-            Entry::Occupied(slot) => {
-                finding.violated(receipt.evidence.at(), || twice(slot.get(), receipt));
-            }
-        }
-    }
+/// A duplicate and the first receipt of the same lane.
+fn live(index: &Index<'_>, second: &Receipt) -> Found {
+    let is_first = |first: &&Receipt| first.lane == second.lane && first.identity == second.identity;
+    let first = index.delivers().iter().find(is_first).unwrap_or(second);
+    let said = |receipt: &Receipt| index.said(receipt);
+    twice(&said(first), &said(second), [first.evidence(), second.evidence()])
 }
 
-fn twice(first: &Receipt<'_>, second: &Receipt<'_>) -> Found {
-    let (a, b) = (first.event, second.event);
+fn in_log(index: &Index<'_>, second: &Logged) -> Found {
+    let first = index.logged().iter().find(|first| first.identity == second.identity).unwrap_or(second);
+    let ((a, first), (b, second)) = (index.log_row(first), index.log_row(second));
+    twice(a, b, [first, second])
+}
+
+fn twice(a: &Deliver, b: &Deliver, evidence: [Evidence; 2]) -> Found {
     Found::new(
         format!(
             "the event {} v{} of {} came twice: at {}/{}@{} and at {}/{}@{}",
@@ -41,6 +44,6 @@ fn twice(first: &Receipt<'_>, second: &Receipt<'_>) -> Found {
         ),
         &a.key,
         &[&a.op_id, &b.op_id],
-        &[first.evidence, second.evidence],
+        &evidence,
     )
 }

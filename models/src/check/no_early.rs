@@ -5,7 +5,7 @@ use super::finding::{Evidence, Finding, Found};
 use super::index::{Index, Receipt, Seen};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
-    if index.delivers.is_empty() {
+    if index.delivers().is_empty() {
         return Finding::unknown("no `deliver` event says when anything was received");
     }
     let reads: Vec<&Seen<'_>> = index.reads.iter().filter(|read| read.is_of_db()).collect();
@@ -13,23 +13,25 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
         return Finding::unknown("no ok `read` says what the source of truth showed");
     }
     let mut finding = Finding::requiring(&["reads_after_delivery"]);
-    finding.count("deliveries", index.delivers.len() as u64);
+    finding.count("deliveries", index.delivers().len() as u64);
     finding.count("db_reads", reads.len() as u64);
     let newest = newest_by_time(index);
+    let mut after_delivery = 0;
     for read in reads {
-        judge_read(read, newest.get(read.key), index, &mut finding);
+        judge_read(read, newest.get(read.key), index, &mut after_delivery, &mut finding);
     }
+    finding.count("reads_after_delivery", after_delivery);
     finding
 }
 
 /// Per key, the receipts that announced a version newer than all before: versions rise with time.
-fn newest_by_time<'i, 'h>(index: &'i Index<'h>) -> ByKey<&'i Receipt<'h>> {
+fn newest_by_time<'i>(index: &'i Index<'_>) -> ByKey<&'i Receipt> {
     let mut newest: Vec<Option<u64>> = vec![None; index.keys.len()];
-    let rising = index.delivers.iter().filter(|receipt| {
+    let rising = index.delivers().iter().filter(|receipt| {
         let slot = &mut newest[receipt.key as usize];
-        let is_newer = slot.is_none_or(|ver| receipt.event.ver > ver);
+        let is_newer = slot.is_none_or(|ver| receipt.ver > ver);
         if is_newer {
-            *slot = Some(receipt.event.ver);
+            *slot = Some(receipt.ver);
         }
         is_newer
     });
@@ -37,34 +39,40 @@ fn newest_by_time<'i, 'h>(index: &'i Index<'h>) -> ByKey<&'i Receipt<'h>> {
     ByKey::group(index.keys.len(), rising, |receipt| receipt.key)
 }
 
-fn judge_read(read: &Seen<'_>, newest: &[&Receipt<'_>], index: &Index<'_>, finding: &mut Finding) {
+fn judge_read(
+    read: &Seen<'_>,
+    newest: &[&Receipt],
+    index: &Index<'_>,
+    after_delivery: &mut u64,
+    finding: &mut Finding,
+) {
     let op = &index.history.ops()[read.op];
     let begin = (op.invoke_time, op.invoke_index);
-    let before = newest.partition_point(|receipt| receipt.moment < begin);
+    let before = newest.partition_point(|receipt| receipt.moment() < begin);
     let (Some(latest), Some(ver)) = (before.checked_sub(1), read.version()) else {
         return;
     };
-    finding.count("reads_after_delivery", 1);
-    if newest[latest].event.ver <= ver {
+    *after_delivery += 1;
+    if newest[latest].ver <= ver {
         return;
     }
     // The earliest event that the read contradicts tells more than the latest.
-    let receipt = newest[newest.partition_point(|receipt| receipt.event.ver <= ver)];
+    let receipt = newest[newest.partition_point(|receipt| receipt.ver <= ver)];
     let read_evidence = Evidence::op(op);
     finding.violated(read_evidence.at(), || {
-        let event = receipt.event;
+        let key = index.keys.name(receipt.key);
         Found::new(
             format!(
                 "{} v{} was received before {} began to read {} from the database, which still showed {}",
-                event.key,
-                event.ver,
+                key,
+                receipt.ver,
                 op.process,
-                event.key,
+                key,
                 read.shown()
             ),
-            &event.key,
-            &[&event.op_id],
-            &[receipt.evidence, read_evidence],
+            &key,
+            &[&receipt.op_id],
+            &[receipt.evidence(), read_evidence],
         )
     });
 }

@@ -1,8 +1,9 @@
 //! Lost events: committed, and never delivered by the time all was quiet.
 
+use super::commits::Commit;
 use super::exercise;
 use super::finding::{Evidence, Finding, Found};
-use super::index::{Commit, Index, Receipt};
+use super::index::{Index, Receipt};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     let mut finding = Finding::requiring(&["committed_writes"]);
@@ -12,8 +13,9 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
         finding.undecided(reason);
         return finding;
     }
-    for (commit, _) in index.commits.iter().zip(index.delivered()).filter(|(_, is_delivered)| !is_delivered) {
-        let at = commit.evidence.at();
+    for (commit, _) in index.commits.iter().zip(index.delivered()).filter(|(_, is_delivered)| !**is_delivered)
+    {
+        let at = commit.evidence().at();
         finding.violated(at, || lost(commit, index));
     }
     finding
@@ -34,17 +36,17 @@ fn missing(index: &Index<'_>) -> Option<&'static str> {
 
 fn lost(commit: &Commit<'_>, index: &Index<'_>) -> Found {
     let key = index.key_of(commit);
-    let name = commit.ver.map_or_else(|| key.to_owned(), |ver| format!("{key} v{ver}"));
+    let name = commit.ver().map_or_else(|| key.to_string(), |ver| format!("{key} v{ver}"));
     let committed = if index.ledger.is_some() { "is in the ledger" } else { "was acknowledged" };
-    let mut evidence = vec![commit.evidence];
+    let mut evidence = vec![commit.evidence()];
     evidence.extend(terminator(commit, index));
     if index.ledger.is_none() && index.history.final_log().is_none() {
         evidence.extend(end(index).map(Evidence::Event));
     }
     Found::new(
-        format!("{name} of {} {committed}, and was never delivered", commit.op_id),
-        key,
-        &[commit.op_id],
+        format!("{name} of {} {committed}, and was never delivered", commit.op_id()),
+        &key,
+        &[&commit.op_id()],
         &evidence,
     )
 }
@@ -55,12 +57,12 @@ fn terminator(commit: &Commit<'_>, index: &Index<'_>) -> Vec<Evidence> {
     if let Some(log) = index.history.final_log() {
         return vec![Evidence::Event(log.event.index)];
     }
-    let is_other = |receipt: &&Receipt<'_>| !index.is_of(receipt, commit);
-    let is_later = |receipt: &&Receipt<'_>| {
-        receipt.key == commit.key && commit.ver.is_some_and(|ver| receipt.event.ver > ver)
-    };
-    let others = || index.delivers.iter().filter(is_other);
-    let receipt = others().find(is_later).or_else(|| others().next_back()).or_else(|| index.delivers.last());
+    let is_other = |receipt: &&Receipt| !index.is_of(receipt, commit);
+    let is_later =
+        |receipt: &&Receipt| receipt.key == commit.key && commit.ver().is_some_and(|ver| receipt.ver > ver);
+    let others = || index.delivers().iter().filter(is_other);
+    let receipt =
+        others().find(is_later).or_else(|| others().next_back()).or_else(|| index.delivers().last());
     receipt.map(|receipt| index.shown_beside(receipt, commit)).unwrap_or_default()
 }
 

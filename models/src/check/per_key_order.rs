@@ -7,7 +7,8 @@ use std::collections::hash_map::Entry;
 
 use super::finding::{Finding, Found};
 use super::index::{Index, Receipt};
-use crate::hash::{HashMap, HashSet};
+use crate::hash::HashMap;
+use crate::history::Text;
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if !index.records_delivery() {
@@ -20,19 +21,18 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 }
 
 fn judge_order(index: &Index<'_>, finding: &mut Finding) {
-    let mut seen: HashSet<(u32, u32)> =
-        HashSet::with_capacity_and_hasher(index.received().len(), Default::default());
-    let mut newest: HashMap<(u32, u32), (&Receipt<'_>, u64)> = HashMap::default();
+    let (mut ghosts, mut again, mut first, mut several) = (0, 0, 0, 0);
+    let mut newest: HashMap<(u32, u32), (&Receipt, u64)> = HashMap::default();
     for receipt in index.received() {
-        if index.ledger.is_some() && receipt.commit.is_none() {
-            finding.count("ghosts_left_out", 1);
+        if index.ledger.is_some() && receipt.commit().is_none() {
+            ghosts += 1;
             continue;
         }
-        if !seen.insert((receipt.lane, receipt.identity)) {
-            finding.count("redeliveries", 1);
+        if receipt.is_again {
+            again += 1;
             continue;
         }
-        finding.count("first_deliveries", 1);
+        first += 1;
         match newest.entry((receipt.lane, receipt.key)) {
             Entry::Vacant(slot) => {
                 slot.insert((receipt, 1));
@@ -40,44 +40,51 @@ fn judge_order(index: &Index<'_>, finding: &mut Finding) {
             Entry::Occupied(mut slot) => {
                 let (newer, count) = slot.get_mut();
                 *count += 1;
-                if *count == 2 {
-                    finding.count("keys_with_several_deliveries", 1);
-                }
-                if receipt.event.ver < newer.event.ver {
-                    finding.violated(receipt.evidence.at(), || out_of_order(newer, receipt));
+                several += u64::from(*count == 2);
+                if receipt.ver < newer.ver {
+                    finding.violated(receipt.evidence().at(), || out_of_order(index, newer, receipt));
                 } else {
                     *newer = receipt;
                 }
             }
         }
     }
+    let counts = [
+        ("ghosts_left_out", ghosts),
+        ("redeliveries", again),
+        ("first_deliveries", first),
+        ("keys_with_several_deliveries", several),
+    ];
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        finding.count(name, count);
+    }
 }
 
-fn out_of_order(newer: &Receipt<'_>, older: &Receipt<'_>) -> Found {
-    let (first, second) = (newer.event, older.event);
+fn out_of_order(index: &Index<'_>, newer: &Receipt, older: &Receipt) -> Found {
+    let key = index.keys.name(older.key);
     Found::new(
-        format!("{} v{} was delivered after v{}", second.key, second.ver, first.ver),
-        &second.key,
-        &[&first.op_id, &second.op_id],
-        &[newer.evidence, older.evidence],
+        format!("{key} v{} was delivered after v{}", older.ver, newer.ver),
+        &key,
+        &[&newer.op_id, &older.op_id],
+        &[newer.evidence(), older.evidence()],
     )
 }
 
 fn judge_partitions(index: &Index<'_>, finding: &mut Finding) {
-    let mut homes: HashMap<(&str, u32), &Receipt<'_>> = HashMap::default();
+    let mut homes: HashMap<(Text, u32), &Receipt> = HashMap::default();
     for receipt in index.received() {
-        let home = *homes.entry((&receipt.event.topic, receipt.key)).or_insert(receipt);
-        if home.event.partition != receipt.event.partition {
-            finding.violated(receipt.evidence.at(), || {
-                let (first, second) = (home.event, receipt.event);
+        let home = *homes.entry((receipt.topic, receipt.key)).or_insert(receipt);
+        if home.partition != receipt.partition {
+            finding.violated(receipt.evidence().at(), || {
+                let (first, second, key) = (home, receipt, index.keys.name(receipt.key));
                 Found::new(
                     format!(
                         "events of {} lie in two partitions of {}: v{} in {}, v{} in {}",
-                        first.key, first.topic, first.ver, first.partition, second.ver, second.partition
+                        key, first.topic, first.ver, first.partition, second.ver, second.partition
                     ),
-                    &first.key,
+                    &key,
                     &[&first.op_id, &second.op_id],
-                    &[home.evidence, receipt.evidence],
+                    &[home.evidence(), receipt.evidence()],
                 )
             });
         }

@@ -3,7 +3,7 @@
 use super::finding::{Evidence, Finding, Found};
 use super::index::{Index, shown};
 use crate::hash::HashMap;
-use crate::history::{Operation, ReadItem};
+use crate::history::{Operation, ReadItem, Text};
 
 pub(super) fn judge(index: &Index<'_>) -> Finding {
     if index.reads.is_empty() {
@@ -14,13 +14,13 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     }
     let mut finding = Finding::requiring(&["reads_after_own_write"]);
     let ops = index.history.ops();
-    let mut own: HashMap<(u32, &str), (u64, usize)> = HashMap::default();
+    let mut own: HashMap<(u32, Text), (u64, usize)> = HashMap::default();
     let mut after_own_write = 0;
     for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.is_ok()) {
         let session = index.sessions[at];
         for item in &op.reads {
             let ver = item.ver.or_else(|| item.value.is_null().then_some(0));
-            if let (Some((written, writer)), Some(ver)) = (own.get(&(session, item.key.as_str())), ver) {
+            if let (Some((written, writer)), Some(ver)) = (own.get(&(session, item.key)), ver) {
                 after_own_write += 1;
                 if ver < *written {
                     let found = || older_than_own(&ops[*writer], *written, op, item);
@@ -30,7 +30,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
         }
         for item in &op.writes {
             if let Some(ver) = item.ver {
-                let newest = own.entry((session, &item.key)).or_insert((ver, at));
+                let newest = own.entry((session, item.key)).or_insert((ver, at));
                 if ver >= newest.0 {
                     *newest = (ver, at);
                 }

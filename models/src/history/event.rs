@@ -45,7 +45,7 @@ pub struct Event {
 }
 
 /// Who an event belongs to.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(untagged)]
 pub enum Process {
     /// A client process. It does one operation at a time, and is retired after an info.
@@ -106,7 +106,7 @@ pub enum EventBody {
 }
 
 /// A write of one key. On invoke `op_id`, `key` and `value` (or `delta`) are known; on ok also `ver`.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(from = "FlatWrite")]
 pub struct Write {
     /// The unique id of the operation.
@@ -117,7 +117,7 @@ pub struct Write {
 }
 
 /// One key written by an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WriteItem {
     /// The key.
@@ -137,7 +137,7 @@ pub struct WriteItem {
 }
 
 /// A read of one key. On invoke only `key`; on ok the rest.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Read {
     /// What is read, and what came back.
@@ -145,7 +145,7 @@ pub struct Read {
 }
 
 /// One key read by an operation.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ReadItem {
     /// The key.
@@ -186,7 +186,7 @@ pub struct Txn {
 }
 
 /// An event received by a consumer, at the time of receipt.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Deliver {
     /// The topic.
@@ -210,7 +210,7 @@ pub struct Deliver {
 }
 
 /// A consumer applied an event to what it keeps downstream (a projection, an e-mail, ..).
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Effect {
     /// Which downstream copy or effect; its lane of monotonic reads.
@@ -252,7 +252,7 @@ pub struct Step {
 }
 
 /// A row of the source of truth.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SotRow {
     /// The key.
@@ -265,7 +265,7 @@ pub struct SotRow {
 }
 
 /// A row of the ledger: one committed write. It settles what every unknown outcome really was.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct LedgerRow {
     /// The key.
@@ -292,7 +292,7 @@ pub struct LedgerRow {
 pub type LogRow = Deliver;
 
 /// An entry of a copy: the cache, or a projection.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct CopyRow {
     /// Which copy: `cache`, or a projection's name.
@@ -309,7 +309,7 @@ pub struct CopyRow {
 }
 
 /// A row of the outbox table.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct OutboxRow {
     /// Its id: the order in which ids were taken, which is not the order of commits.

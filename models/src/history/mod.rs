@@ -60,6 +60,7 @@ mod lines;
 mod operation;
 mod recorded;
 mod scalar;
+mod text;
 
 pub use blocks::ReadError;
 pub use event::{
@@ -69,7 +70,4 @@ pub use event::{
 pub use operation::{Operation, Outcome};
 pub use recorded::{FORMAT_VERSION, Final, History, HistoryError, Note};
 pub use scalar::Scalar;
-
-/// A name, a key, an id: eight bytes that can be copied. Each distinct text is kept once, for as long as the process
-/// lives: a history names the same operation four to six times, and the same keys all the time.
-pub type Text = ustr::Ustr;
+pub use text::Text;

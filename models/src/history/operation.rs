@@ -57,13 +57,13 @@ impl Operation {
     /// observation.
     pub(super) fn invoked(event: &Event, session: u32) -> Option<Operation> {
         let (op_id, reads, writes) = match &event.body {
-            EventBody::Write(write) => (Some(write.op_id), Vec::new(), vec![write.item.clone()]),
-            EventBody::Read(read) => (None, vec![read.item.clone()], Vec::new()),
+            EventBody::Write(write) => (Some(write.op_id), Vec::new(), vec![write.item]),
+            EventBody::Read(read) => (None, vec![read.item], Vec::new()),
             EventBody::Txn(txn) => (Some(txn.op_id), txn.reads.clone(), txn.writes.clone()),
             _ => return None,
         };
         Some(Operation {
-            process: event.process.clone(),
+            process: event.process,
             session,
             invoke_index: event.index,
             complete_index: None,
@@ -113,7 +113,7 @@ impl Operation {
         for completed in &txn.writes {
             match self.writes.iter_mut().find(|item| item.key == completed.key) {
                 Some(item) => merge_write(item, completed),
-                None => self.writes.push(completed.clone()),
+                None => self.writes.push(*completed),
             }
         }
         Ok(())

@@ -236,10 +236,7 @@ struct Lane {
 
 impl Pairing {
     fn take(&mut self, event: &Event) -> Result<(), String> {
-        if !self.lanes.contains_key(&event.process) {
-            self.lanes.insert(event.process.clone(), Lane::default());
-        }
-        let lane = self.lanes.get_mut(&event.process).expect("it was just put there");
+        let lane = self.lanes.entry(event.process).or_default();
         if event.time < lane.last_time {
             let Event { time, process, .. } = event;
             return Err(format!("time goes back for {process}: {time} after {}", lane.last_time));

@@ -7,7 +7,7 @@ use serde::ser::{Serialize, Serializer};
 use serde_json::Value;
 
 /// A value as written by a client: a number, a text, nothing, or any other JSON kept as its text.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub enum Scalar {
     /// Nothing.
     #[default]
@@ -17,7 +17,7 @@ pub enum Scalar {
     /// A text.
     Text(super::Text),
     /// Other JSON, as its compact text.
-    Json(Box<str>),
+    Json(super::Text),
 }
 
 impl Scalar {

@@ -75,7 +75,7 @@ impl Script {
         match verb {
             "writes" => {
                 let done = words.write();
-                let asked = WriteItem { ver: None, base_ver: None, ..done.item.clone() };
+                let asked = WriteItem { ver: None, base_ver: None, ..done.item };
                 let asked = Write { op_id: done.op_id, item: asked };
                 self.push(process, Kind::Invoke, EventBody::Write(asked));
                 self.push(process, Kind::Ok, EventBody::Write(done));
@@ -169,7 +169,7 @@ impl Words {
     fn write(&self) -> Write {
         let item = WriteItem {
             key: self.plain[1].as_str().into(),
-            value: self.value.clone(),
+            value: self.value,
             delta: self.delta,
             ver: self.numbers.get(&'v').copied(),
             base_ver: self.base(),
@@ -181,7 +181,7 @@ impl Words {
         ReadItem {
             key: self.plain[0].as_str().into(),
             ver: self.numbers.get(&'v').copied(),
-            value: self.value.clone(),
+            value: self.value,
             source: self.is_cached.then_some(Source::Cache),
         }
     }
@@ -193,7 +193,7 @@ impl Words {
             offset: self.numbers.get(&'o').map_or(0, |o| i64::try_from(*o).expect("a small number")),
             key: self.plain[1].as_str().into(),
             ver: self.ver(),
-            value: self.value.clone(),
+            value: self.value,
             op_id: self.plain[0].as_str().into(),
             event_id: self.event_id.clone().map(Into::into),
         }
@@ -227,7 +227,7 @@ impl Words {
     }
 
     fn sot(&self) -> SotRow {
-        SotRow { key: self.plain[0].as_str().into(), ver: self.ver(), value: self.value.clone() }
+        SotRow { key: self.plain[0].as_str().into(), ver: self.ver(), value: self.value }
     }
 
     fn ledger(&self) -> LedgerRow {
@@ -235,7 +235,7 @@ impl Words {
             key: self.plain[1].as_str().into(),
             ver: self.ver(),
             op_id: self.plain[0].as_str().into(),
-            value: self.value.clone(),
+            value: self.value,
             base_ver: self.base(),
             delta: self.delta,
             commit: self.numbers.get(&'c').copied(),
@@ -252,7 +252,7 @@ impl Words {
             store: store.into(),
             key: key.as_str().into(),
             ver: self.numbers.get(&'v').copied(),
-            value: self.value.clone(),
+            value: self.value,
         }
     }
 

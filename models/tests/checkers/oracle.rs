@@ -84,7 +84,7 @@ fn committed(history: &History) -> Vec<LedgerRow> {
                 // A version that is not known is none that anything announces.
                 ver: item.ver.unwrap_or(u64::MAX),
                 op_id: op.op_id.unwrap_or_default(),
-                value: item.value.clone(),
+                value: item.value,
                 ..LedgerRow::default()
             });
         }

@@ -93,7 +93,7 @@ fn repeat_in_log(Broken { events, .. }: &mut Broken) -> Option<()> {
         EventBody::FinalLog(rows) => Some(rows),
         _ => None,
     })?;
-    let again = rows.first()?.clone();
+    let again = *rows.first()?;
     rows.push(Deliver { offset: rows.len() as i64, ..again });
     Some(())
 }
@@ -122,7 +122,7 @@ fn publish_ghost(Broken { events, at }: &mut Broken) -> Option<()> {
 fn publish_early(Broken { events, at }: &mut Broken) -> Option<()> {
     let read = nth(&places(events, is_ok_read), at)?;
     let invoke = invocation(events, read)?;
-    let item = read_of(&events[read])?.clone();
+    let item = *read_of(&events[read])?;
     let ver = item.ver? + 1;
     let body = EventBody::Deliver(Deliver { key: item.key, ver, op_id: "x".into(), ..Deliver::default() });
     let process = Process::Actor("consumer".into());
@@ -169,7 +169,7 @@ fn compute_from_old(Broken { events, .. }: &mut Broken) -> Option<()> {
 
 fn apply_write_twice(Broken { events, .. }: &mut Broken) -> Option<()> {
     let rows = ledger(events)?;
-    let last = rows.last()?.clone();
+    let last = *rows.last()?;
     rows.push(LedgerRow { ver: last.ver + 1, base_ver: Some(last.ver), ..last });
     Some(())
 }

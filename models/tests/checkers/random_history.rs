@@ -57,7 +57,7 @@ fn played(acts: Vec<Act>) -> Vec<(Process, Kind, EventBody)> {
             Act::Observe(process, body) => events.push((process, Kind::Ok, body)),
             Act::Operate { process, body, done, kind, span } => {
                 close(&mut events, &mut open, &|_, busy| *busy == process);
-                events.push((process.clone(), Kind::Invoke, unique(body, at)));
+                events.push((process, Kind::Invoke, unique(body, at)));
                 open.push((at + span, process, kind, unique(done, at)));
             }
         }
@@ -112,7 +112,7 @@ prop_compose! {
         kind in prop_oneof![6 => Just(Kind::Ok), 1 => Just(Kind::Fail), 1 => Just(Kind::Info)], span in 0..4_usize) -> Act {
         let item = WriteItem { key: key.into(), value, ..WriteItem::default() };
         let op_id = String::new();
-        let body = EventBody::Write(Write { op_id: op_id.as_str().into(), item: item.clone() });
+        let body = EventBody::Write(Write { op_id: op_id.as_str().into(), item });
         let done = EventBody::Write(Write { op_id: op_id.into(), item: WriteItem { ver, ..item } });
         Act::Operate { process: Process::Client(client), body, done, kind, span }
     }

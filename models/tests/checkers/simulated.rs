@@ -106,7 +106,7 @@ impl Outbox {
                 self.push(process, Kind::Ok, write(&op_id, key, committed));
                 Doing::Nothing
             }
-            Doing::Reading { key, seen: None } => Doing::Reading { key, seen: Some(self.rows[key].clone()) },
+            Doing::Reading { key, seen: None } => Doing::Reading { key, seen: Some(self.rows[key]) },
             Doing::Reading { key, seen: Some((ver, value)) } => {
                 let item =
                     ReadItem { key: key_name(key).into(), ver: Some(ver), value, source: Some(Source::Db) };
@@ -124,7 +124,7 @@ impl Outbox {
             key: key_name(key).into(),
             ver,
             op_id: op_id.into(),
-            value: self.rows[key].1.clone(),
+            value: self.rows[key].1,
             base_ver: Some(ver - 1),
             delta: None,
             commit: Some(self.ledger.len() as u64),
@@ -142,12 +142,12 @@ impl Outbox {
             Effect { store: store.into(), key: row.key, ver: row.ver, op_id: row.op_id, event_id: None };
         self.delivered += 1;
         let consumer = Process::Actor("consumer".into());
-        self.push(consumer.clone(), Kind::Ok, EventBody::Deliver(deliver));
+        self.push(consumer, Kind::Ok, EventBody::Deliver(deliver));
         self.push(consumer, Kind::Ok, EventBody::Effect(effect));
     }
 
     fn finish(&mut self) {
-        let written = |(key, row): (usize, &(u64, Scalar))| (key_name(key), row.0, row.1.clone());
+        let written = |(key, row): (usize, &(u64, Scalar))| (key_name(key), row.0, row.1);
         let rows: Vec<(String, u64, Scalar)> = self.rows.iter().enumerate().map(written).collect();
         let sot = rows.iter().cloned().map(|(key, ver, value)| SotRow { key: key.into(), ver, value });
         let sot = EventBody::FinalSot(sot.collect());
@@ -180,7 +180,7 @@ fn deliver_of(row: &LedgerRow, offset: usize) -> Deliver {
         offset: offset as i64,
         key: row.key,
         ver: row.ver,
-        value: row.value.clone(),
+        value: row.value,
         op_id: row.op_id,
         event_id: None,
     }

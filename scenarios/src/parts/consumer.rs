@@ -67,7 +67,7 @@ async fn apply(ctx: &mut Ctx, message: &Message, applies: Applies, decode: Decod
     let Some(event) = decode(&message.key, message.payload.as_deref().unwrap_or("")) else {
         return Ok(());
     };
-    ctx.deliver(message, event.clone());
+    ctx.deliver(message, event);
     let value = match &event.value {
         crosscheck_models::history::Scalar::Int(value) => *value,
         _ => 0,
