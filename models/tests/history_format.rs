@@ -29,17 +29,17 @@ fn an_operation_is_paired_and_merged() {
     let (history, notes) = History::parse(&text(&[HEADER, INVOKE, OK])).expect("a good history");
     assert_eq!(notes, []);
     let [op] = history.ops() else { panic!("one operation: {:?}", history.ops()) };
-    assert_eq!((op.invoke_index, op.complete_index), (0, Some(1)));
-    assert_eq!((op.invoke_time, op.complete_time), (10, Some(20)));
+    assert_eq!((op.invoke_index, op.complete_index()), (0, Some(1)));
+    assert_eq!((op.invoke_time, op.complete_time()), (10, Some(20)));
     assert_eq!(op.outcome, Outcome::Ok);
-    assert_eq!((&op.writes[0].value, op.writes[0].ver), (&Scalar::Int(1), Some(1)));
+    assert_eq!((&op.writes()[0].value, op.writes()[0].ver), (&Scalar::Int(1), Some(1)));
 }
 
 #[test]
 fn an_operation_that_never_completes_is_info() {
     let (history, _) = History::parse(&text(&[HEADER, INVOKE])).expect("a good history");
     assert!(matches!(history.ops()[0].outcome, Outcome::Info(_)));
-    assert_eq!(history.ops()[0].complete_index, None);
+    assert_eq!(history.ops()[0].complete_index(), None);
 }
 
 #[test]

@@ -208,7 +208,7 @@ impl<'w> Scene<'w> {
         Mark {
             lane: Lane::of_process(&operation.process),
             from_ns: operation.invoke_time,
-            to_ns: operation.complete_time.unwrap_or(end_ns),
+            to_ns: operation.complete_time().unwrap_or(end_ns),
             shape: Shape::Operation(match &operation.outcome {
                 Outcome::Ok => Kind::Ok,
                 Outcome::Fail(_) => Kind::Fail,
@@ -406,7 +406,7 @@ fn op_id(body: &EventBody) -> Option<&str> {
 /// An operation in a few words.
 fn operation_label(operation: &Operation) -> String {
     let version = |ver: Option<u64>| ver.map(|ver| format!(" v{ver}")).unwrap_or_default();
-    match (operation.reads.as_slice(), operation.writes.as_slice()) {
+    match (operation.reads(), operation.writes()) {
         ([], [item]) => match item.delta {
             Some(delta) => format!("add {delta} to {}{}", item.key, version(item.ver)),
             None => format!("write {} = {}{}", item.key, item.value, version(item.ver)),

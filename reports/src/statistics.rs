@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 
 /// From invocation to completion.
 pub(crate) fn latency_ns(operation: &Operation) -> Option<u64> {
-    operation.complete_time.map(|time| time.saturating_sub(operation.invoke_time))
+    operation.complete_time().map(|time| time.saturating_sub(operation.invoke_time))
 }
 
 /// The `f` of an operation.
@@ -82,7 +82,7 @@ pub(crate) fn windows(history: &History) -> Windows {
     let mut latencies: Vec<Histogram<u64>> = (0..length).map(|_| histogram()).collect();
     let position = |time: u64| usize::try_from(time / width_ns).unwrap_or(0).min(length - 1);
     for operation in history.ops() {
-        let Some(completed_at) = operation.complete_time else { continue };
+        let Some(completed_at) = operation.complete_time() else { continue };
         let row = &mut rows[position(completed_at)];
         match &operation.outcome {
             Outcome::Ok => {
@@ -106,7 +106,7 @@ pub(crate) fn longest_gap(history: &History) -> Option<(u64, u64)> {
         .ops()
         .iter()
         .filter(|operation| operation.is_ok())
-        .filter_map(|operation| operation.complete_time)
+        .filter_map(|operation| operation.complete_time())
         .collect();
     times.sort_unstable();
     times.windows(2).map(|pair| (pair[0], pair[1])).max_by_key(|(from, to)| (to - from, u64::MAX - from))

@@ -41,8 +41,8 @@ struct Proof {
 fn proofs(index: &Index<'_>) -> ByKey<Proof> {
     let mut proofs = Vec::new();
     for (at, op) in index.history.ops().iter().enumerate() {
-        if let (true, Some(time)) = (op.is_ok(), op.complete_time) {
-            for item in &op.writes {
+        if let (true, Some(time)) = (op.is_ok(), op.complete_time()) {
+            for item in op.writes() {
                 if let (Some(key), Some(ver)) = (index.key_number(item.key), item.ver)
                     && is_committed(index, op, key, ver)
                 {
@@ -53,7 +53,7 @@ fn proofs(index: &Index<'_>) -> ByKey<Proof> {
     }
     // What the database showed was committed by then, also where its writer never learnt of it.
     for read in index.reads.iter().filter(|read| read.is_of_db()) {
-        if let (Some(ver), Some(time)) = (read.item.ver, index.history.ops()[read.op].complete_time) {
+        if let (Some(ver), Some(time)) = (read.item.ver, index.history.ops()[read.op].complete_time()) {
             proofs.push(Proof { key: read.key, ver, time, op: read.op });
         }
     }

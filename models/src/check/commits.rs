@@ -92,7 +92,7 @@ impl<'h> Commits<'h> {
     pub(super) fn acknowledged(history: &'h History, keys: &mut Names) -> Commits<'h> {
         let mut all = Vec::new();
         for op in history.ops().iter().filter(|op| op.is_ok()) {
-            for item in &op.writes {
+            for item in op.writes() {
                 let source = Source::Acknowledged(op, item);
                 all.push(Commit { key: keys.number(item.key), next_of_op: None, source });
             }

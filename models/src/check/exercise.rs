@@ -22,10 +22,10 @@ pub(super) fn meetings(index: &Index<'_>) -> Meetings {
     let mut writers: BTreeSet<&Process> = BTreeSet::new();
     let mut last_writer = None;
     for op in index.history.ops() {
-        for item in &op.writes {
+        for item in op.writes() {
             // A write whose client never heard of it met others all the same, if the ledger has it. When it
             // ended nobody knows; that it had begun to be unknown is the least.
-            if let (Some(key), Some(end)) = (index.key_number(item.key), op.complete_time)
+            if let (Some(key), Some(end)) = (index.key_number(item.key), op.complete_time())
                 && (op.is_ok() || is_in_ledger(index, op, key))
             {
                 if last_writer.replace(&op.process) != Some(&op.process) {

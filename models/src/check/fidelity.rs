@@ -18,7 +18,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
         judge_against_each_other(index, &mut finding);
     }
     judge_gaps(index, versions, &mut finding);
-    if index.ledger.is_none() && !index.history.ops().iter().any(|op| op.is_ok() && !op.writes.is_empty()) {
+    if index.ledger.is_none() && !index.history.ops().iter().any(|op| op.is_ok() && !op.writes().is_empty()) {
         finding.undecided("no `final_ledger` and no ok write says what was committed");
     }
     finding

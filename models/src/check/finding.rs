@@ -38,7 +38,7 @@ pub(super) enum Evidence {
 
 impl Evidence {
     pub(super) fn op(op: &Operation) -> Evidence {
-        Evidence::Op(op.invoke_index, op.complete_index)
+        Evidence::Op(op.invoke_index, op.complete_index())
     }
 
     /// The last event of it.

@@ -262,7 +262,7 @@ impl<'h> Index<'h> {
     }
 
     pub(super) fn has_writes(&self) -> bool {
-        self.ledger.is_some() || self.history.ops().iter().any(|op| !op.writes.is_empty())
+        self.ledger.is_some() || self.history.ops().iter().any(|op| !op.writes().is_empty())
     }
 
     pub(super) fn has_acknowledged_writes(&self) -> bool {
@@ -272,7 +272,7 @@ impl<'h> Index<'h> {
     /// Every key that an ok operation wrote.
     pub(super) fn acknowledged(&self) -> impl Iterator<Item = (&'h Operation, &'h WriteItem)> + use<'h> {
         let ok = self.history.ops().iter().filter(|op| op.is_ok());
-        ok.flat_map(|op| op.writes.iter().map(move |item| (op, item)))
+        ok.flat_map(|op| op.writes().iter().map(move |item| (op, item)))
     }
 
     /// Which commits these announcements cover. One that has none of its operation's versions may stand for
@@ -344,7 +344,7 @@ impl<'h> Index<'h> {
     /// With a ledger, keys that only uncommitted operations wrote are not known yet.
     fn take_written_keys(&mut self) {
         for op in self.history.ops() {
-            for item in &op.writes {
+            for item in op.writes() {
                 self.keys.number(item.key);
             }
         }
@@ -470,7 +470,7 @@ impl<'h> Index<'h> {
     fn take_reads(&mut self) {
         for (op, operation) in self.history.ops().iter().enumerate() {
             if operation.is_ok() {
-                for item in &operation.reads {
+                for item in operation.reads() {
                     let key = self.keys.number(item.key);
                     self.reads.push(Seen { op, key, item });
                 }

@@ -18,7 +18,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     let mut after_own_write = 0;
     for (at, op) in ops.iter().enumerate().filter(|(_, op)| op.is_ok()) {
         let session = index.sessions[at];
-        for item in &op.reads {
+        for item in op.reads() {
             let ver = item.ver.or_else(|| item.value.is_null().then_some(0));
             if let (Some((written, writer)), Some(ver)) = (own.get(&(session, item.key)), ver) {
                 after_own_write += 1;
@@ -28,7 +28,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
                 }
             }
         }
-        for item in &op.writes {
+        for item in op.writes() {
             if let Some(ver) = item.ver {
                 let newest = own.entry((session, item.key)).or_insert((ver, at));
                 if ver >= newest.0 {

@@ -1,6 +1,9 @@
 //! Operations: an invocation together with what came of it.
 
-use super::{Event, EventBody, Process, ReadItem, Scalar, Text, Txn, Write, WriteItem};
+use std::num::NonZeroU64;
+use std::slice;
+
+use super::{Event, EventBody, Process, ReadItem, Scalar, Text, Txn, WriteItem};
 
 const NO_COMPLETION: &str = "the history ends before it completed";
 
@@ -15,20 +18,23 @@ pub struct Operation {
     pub session: u32,
     /// The index of the invocation.
     pub invoke_index: u64,
-    /// The index of the completion; absent if the history ends before.
-    pub complete_index: Option<u64>,
     /// When it was invoked.
     pub invoke_time: u64,
-    /// When it was completed; absent if the history ends before.
-    pub complete_time: Option<u64>,
+    /// The index of the completion, which comes after something, and when it was.
+    completion: Option<(NonZeroU64, u64)>,
     /// What is known of its outcome.
     pub outcome: Outcome,
     /// Its unique id; reads have none.
     pub op_id: Option<Text>,
-    /// What it read.
-    pub reads: Vec<ReadItem>,
-    /// What it wrote.
-    pub writes: Vec<WriteItem>,
+    items: Items,
+}
+
+/// What an operation read and wrote. Most read or write one key, and there are millions of them.
+#[derive(Debug, Clone, PartialEq)]
+enum Items {
+    Write(WriteItem),
+    Read(ReadItem),
+    Txn(Box<Txn>),
 }
 
 /// What a client knows of how its operation ended.
@@ -48,75 +54,93 @@ impl Operation {
         self.outcome == Outcome::Ok
     }
 
+    /// The index of the completion; none if the history ends before.
+    pub fn complete_index(&self) -> Option<u64> {
+        self.completion.map(|(index, _)| index.get())
+    }
+
+    /// When it was completed; none if the history ends before.
+    pub fn complete_time(&self) -> Option<u64> {
+        self.completion.map(|(_, time)| time)
+    }
+
+    /// What it read.
+    pub fn reads(&self) -> &[ReadItem] {
+        match &self.items {
+            Items::Write(_) => &[],
+            Items::Read(item) => slice::from_ref(item),
+            Items::Txn(txn) => &txn.reads,
+        }
+    }
+
+    /// What it wrote.
+    pub fn writes(&self) -> &[WriteItem] {
+        match &self.items {
+            Items::Write(item) => slice::from_ref(item),
+            Items::Read(_) => &[],
+            Items::Txn(txn) => &txn.writes,
+        }
+    }
+
     /// The invocation and the completion, by index.
     pub fn event_indexes(&self) -> impl Iterator<Item = u64> {
-        [Some(self.invoke_index), self.complete_index].into_iter().flatten()
+        [Some(self.invoke_index), self.complete_index()].into_iter().flatten()
     }
 
     /// The operation that this invocation opens; its outcome is unknown until it completes. `None` for an
     /// observation.
     pub(super) fn invoked(event: &Event, session: u32) -> Option<Operation> {
-        let (op_id, reads, writes) = match &event.body {
-            EventBody::Write(write) => (Some(write.op_id), Vec::new(), vec![write.item]),
-            EventBody::Read(read) => (None, vec![read.item], Vec::new()),
-            EventBody::Txn(txn) => (Some(txn.op_id), txn.reads.clone(), txn.writes.clone()),
+        let (op_id, items) = match &event.body {
+            EventBody::Write(write) => (Some(write.op_id), Items::Write(write.item)),
+            EventBody::Read(read) => (None, Items::Read(read.item)),
+            EventBody::Txn(txn) => (Some(txn.op_id), Items::Txn(Box::new(txn.clone()))),
             _ => return None,
         };
         Some(Operation {
             process: event.process,
             session,
             invoke_index: event.index,
-            complete_index: None,
             invoke_time: event.time,
-            complete_time: None,
+            completion: None,
             outcome: Outcome::Info(Text::from(NO_COMPLETION)),
             op_id,
-            reads,
-            writes,
+            items,
         })
     }
 
     /// Completes the operation, or says why this completion does not belong to it.
     pub(super) fn complete(&mut self, event: &Event, outcome: Outcome) -> Result<(), String> {
-        match &event.body {
-            EventBody::Write(write) => self.complete_write(write)?,
-            EventBody::Read(read) => self.complete_read(&read.item)?,
-            EventBody::Txn(txn) => self.complete_txn(txn)?,
+        match (&event.body, &mut self.items) {
+            (EventBody::Write(write), Items::Write(item)) => {
+                same("op_id", &self.op_id.unwrap_or_default(), &write.op_id)?;
+                same("key", &item.key, &write.item.key)?;
+                merge_write(item, &write.item);
+            }
+            (EventBody::Read(read), Items::Read(item)) => {
+                same("key", &item.key, &read.item.key)?;
+                *item = read.item;
+            }
+            (EventBody::Txn(completed), Items::Txn(txn)) => {
+                same("op_id", &txn.op_id, &completed.op_id)?;
+                complete_txn(txn, completed);
+            }
             _ => return Err(format!("`{}` does not complete an operation", event.body.f())),
         }
-        self.complete_index = Some(event.index);
-        self.complete_time = Some(event.time);
+        self.completion = NonZeroU64::new(event.index).map(|index| (index, event.time));
         self.outcome = outcome;
         Ok(())
     }
+}
 
-    fn complete_write(&mut self, write: &Write) -> Result<(), String> {
-        same("op_id", self.op_id.as_deref().unwrap_or_default(), &write.op_id)?;
-        let item = &mut self.writes[0];
-        same("key", &item.key, &write.item.key)?;
-        merge_write(item, &write.item);
-        Ok(())
+fn complete_txn(txn: &mut Txn, completed: &Txn) {
+    if !completed.reads.is_empty() {
+        txn.reads.clone_from(&completed.reads);
     }
-
-    fn complete_read(&mut self, completed: &ReadItem) -> Result<(), String> {
-        let item = &mut self.reads[0];
-        same("key", &item.key, &completed.key)?;
-        item.clone_from(completed);
-        Ok(())
-    }
-
-    fn complete_txn(&mut self, txn: &Txn) -> Result<(), String> {
-        same("op_id", self.op_id.as_deref().unwrap_or_default(), &txn.op_id)?;
-        if !txn.reads.is_empty() {
-            self.reads.clone_from(&txn.reads);
+    for item in &completed.writes {
+        match txn.writes.iter_mut().find(|known| known.key == item.key) {
+            Some(known) => merge_write(known, item),
+            None => txn.writes.push(*item),
         }
-        for completed in &txn.writes {
-            match self.writes.iter_mut().find(|item| item.key == completed.key) {
-                Some(item) => merge_write(item, completed),
-                None => self.writes.push(*completed),
-            }
-        }
-        Ok(())
     }
 }
 

@@ -36,7 +36,7 @@ pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> 
             let (op, item) = last_read(history, witness)?;
             let is_cached = item.source == Some(Source::Cache);
             let store = if is_cached { CACHE } else { "database" };
-            (store.to_owned(), item.ver.unwrap_or(0), op.complete_index?)
+            (store.to_owned(), item.ver.unwrap_or(0), op.complete_index()?)
         }
         _ => return None,
     };
@@ -55,7 +55,7 @@ fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, &CopyRow)
 fn last_read<'h>(history: &'h History, witness: &Witness) -> Option<(&'h Operation, &'h ReadItem)> {
     let is_named = |op: &&Operation| op.event_indexes().all(|index| witness.events.contains(&index));
     let op = history.ops().iter().rev().find(is_named)?;
-    op.reads.iter().find(|item| Some(item.key.as_str()) == witness.key.as_deref()).map(|item| (op, item))
+    op.reads().iter().find(|item| Some(item.key.as_str()) == witness.key.as_deref()).map(|item| (op, item))
 }
 
 /// The operation that made the next version.
@@ -66,7 +66,7 @@ fn overwriting(history: &History, key: &str, ver: u64) -> Option<String> {
         return Some(row.op_id.to_string());
     }
     let written = history.ops().iter().filter(|op| op.is_ok()).flat_map(|op| {
-        op.writes.iter().filter(|item| item.key == key).filter_map(move |item| Some((item.ver?, op)))
+        op.writes().iter().filter(|item| item.key == key).filter_map(move |item| Some((item.ver?, op)))
     });
     let next = written.filter(|(made, _)| *made > ver).min_by_key(|(made, _)| *made);
     next.and_then(|(_, op)| op.op_id.as_deref().map(str::to_owned))

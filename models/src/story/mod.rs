@@ -77,7 +77,7 @@ fn shown(steps: &Steps<'_>, witness: &Witness) -> Vec<Line> {
     let is_named = |op: &&Operation| op.event_indexes().all(|index| witness.events.contains(&index));
     for op in steps.history.ops().iter().filter(is_named) {
         let of_key = |item: &&ReadItem| witness.key.as_ref().is_none_or(|key| *key == item.key);
-        lines.extend(op.reads.iter().filter(of_key).map(|item| read_line(steps, op, item)));
+        lines.extend(op.reads().iter().filter(of_key).map(|item| read_line(steps, op, item)));
     }
     lines
 }
@@ -105,8 +105,8 @@ fn read_line(steps: &Steps<'_>, op: &Operation, item: &ReadItem) -> Line {
         (None, true) => "nothing".to_owned(),
         (None, false) => item.value.to_string(),
     };
-    let index = op.complete_index.unwrap_or(op.invoke_index);
-    let time = op.complete_time.unwrap_or(op.invoke_time);
+    let index = op.complete_index().unwrap_or(op.invoke_index);
+    let time = op.complete_time().unwrap_or(op.invoke_time);
     let text = format!("reads {} and gets {seen} from {from}", item.key);
     Line::new((time, index), steps.lane_of(op), text, Weight::Proof)
 }

@@ -115,7 +115,7 @@ pub(super) fn written(history: &History, op_id: &str) -> String {
     let name =
         |key: &str, ver: Option<u64>| ver.map_or_else(|| key.to_owned(), |ver| format!("{key} v{ver}"));
     let items: Vec<String> =
-        op.iter().flat_map(|op| &op.writes).map(|item| name(&item.key, item.ver)).collect();
+        op.iter().flat_map(|op| op.writes()).map(|item| name(&item.key, item.ver)).collect();
     if items.is_empty() { op_id.to_owned() } else { format!("{} ({op_id})", items.join(", ")) }
 }
 
@@ -124,7 +124,7 @@ fn from_client(steps: &Steps<'_>, op: &Operation, op_id: &str) -> Vec<Line> {
     let what = written(steps.history, op_id);
     let begin = (op.invoke_time, op.invoke_index);
     let mut lines = vec![Line::new(begin, who.clone(), format!("begins to write {what}"), Weight::Detail)];
-    if let (Some(time), Some(index)) = (op.complete_time, op.complete_index) {
+    if let (Some(time), Some(index)) = (op.complete_time(), op.complete_index()) {
         let text = match &op.outcome {
             Outcome::Ok => format!("hears that {what} is done"),
             Outcome::Fail(reason) => format!("hears that {what} failed: {reason}"),

@@ -25,7 +25,7 @@ pub(super) fn is_early(shown: &Exhibits<'_>) -> bool {
         return false;
     };
     let is_later = (op.invoke_time, op.invoke_index) > (receipt.time, receipt.index);
-    let is_older = op.reads.iter().any(|read| {
+    let is_older = op.reads().iter().any(|read| {
         let seen = if read.value == Scalar::Null { read.ver.or(Some(0)) } else { read.ver };
         read.key == event.said.key
             && read.source != Some(Source::Cache)
@@ -59,7 +59,7 @@ fn committed<'h>(shown: &Exhibits<'h>) -> Vec<Committed<'h>> {
 }
 
 fn written(op: &Operation) -> impl Iterator<Item = Committed<'_>> {
-    op.writes.iter().map(|item| Committed {
+    op.writes().iter().map(|item| Committed {
         op_id: op.op_id.as_deref().unwrap_or_default(),
         key: &item.key,
         ver: item.ver,

@@ -48,10 +48,10 @@ fn shows_version(shown: &Exhibits<'_>, op: &Operation, key: &str, above: u64) ->
         None => true,
     };
     let has_written = op
-        .writes
+        .writes()
         .iter()
         .any(|item| item.key == key && item.ver.is_some_and(|ver| ver > above && is_in_ledger(ver)));
-    let has_read = op.reads.iter().any(|item| {
+    let has_read = op.reads().iter().any(|item| {
         item.key == key && item.source != Some(Source::Cache) && item.ver.is_some_and(|ver| ver > above)
     });
     op.outcome == Outcome::Ok && (has_written || has_read)
@@ -63,11 +63,11 @@ pub(super) fn is_stale(shown: &Exhibits<'_>, delta_ns: u64) -> bool {
     };
     [(first, second), (second, first)].into_iter().any(|(newer, reader)| {
         let is_late = newer
-            .complete_time
+            .complete_time()
             .is_some_and(|known| u128::from(known) + u128::from(delta_ns) < u128::from(reader.invoke_time));
         let is_old =
             |read: &ReadItem| version(read).is_some_and(|ver| shows_version(shown, newer, &read.key, ver));
-        reader.outcome == Outcome::Ok && is_late && reader.reads.iter().any(is_old)
+        reader.outcome == Outcome::Ok && is_late && reader.reads().iter().any(is_old)
     })
 }
 
@@ -80,7 +80,7 @@ fn are_of_one_session(shown: &Exhibits<'_>, first: &Operation, second: &Operatio
             && matches!(op.outcome, Outcome::Info(_))
     };
     first.process == second.process
-        && first.complete_index.is_some_and(|done| done < second.invoke_index)
+        && first.complete_index().is_some_and(|done| done < second.invoke_index)
         && !shown.history.ops().iter().any(|op| is_between(&op))
 }
 
@@ -93,15 +93,15 @@ pub(super) fn is_going_back(shown: &Exhibits<'_>) -> bool {
     match shown.ops[..] {
         [first, second] => {
             let goes_back = |later: &ReadItem| {
-                first.reads.iter().any(|earlier| is_newer(earlier, later)) && first.outcome == Outcome::Ok
+                first.reads().iter().any(|earlier| is_newer(earlier, later)) && first.outcome == Outcome::Ok
             };
             are_of_one_session(shown, first, second)
                 && second.outcome == Outcome::Ok
-                && second.reads.iter().any(goes_back)
+                && second.reads().iter().any(goes_back)
         }
         [op] => {
-            let pairs = op.reads.iter().enumerate();
-            pairs.clone().any(|(at, earlier)| op.reads[at..].iter().any(|later| is_newer(earlier, later)))
+            let pairs = op.reads().iter().enumerate();
+            pairs.clone().any(|(at, earlier)| op.reads()[at..].iter().any(|later| is_newer(earlier, later)))
         }
         _ => false,
     }
@@ -119,7 +119,7 @@ pub(super) fn is_older_than_own_write(shown: &Exhibits<'_>) -> bool {
         return false;
     };
     let is_older = |read: &ReadItem| {
-        writer.writes.iter().any(|item| {
+        writer.writes().iter().any(|item| {
             let versions = (item.ver, version(read));
             item.key == read.key && matches!(versions, (Some(own), Some(seen)) if seen < own)
         })
@@ -127,7 +127,7 @@ pub(super) fn is_older_than_own_write(shown: &Exhibits<'_>) -> bool {
     are_of_one_session(shown, writer, reader)
         && writer.outcome == Outcome::Ok
         && reader.outcome == Outcome::Ok
-        && reader.reads.iter().any(is_older)
+        && reader.reads().iter().any(is_older)
 }
 
 pub(super) fn is_lost_update(shown: &Exhibits<'_>) -> bool {
@@ -176,7 +176,7 @@ pub(super) fn is_undone_acknowledgement(shown: &Exhibits<'_>) -> bool {
         return false;
     };
     let history = shown.history;
-    let is_undone = op.writes.iter().any(|item| {
+    let is_undone = op.writes().iter().any(|item| {
         let is_not_in_ledger = history.final_ledger().is_some_and(|ledger| {
             !ledger.rows.iter().any(|row| Some(&row.op_id) == op.op_id.as_ref() && row.key == item.key)
         });

@@ -78,7 +78,7 @@ fn committed(history: &History) -> Vec<LedgerRow> {
     }
     let mut rows = Vec::new();
     for op in history.ops().iter().filter(|op| op.is_ok()) {
-        for item in &op.writes {
+        for item in op.writes() {
             rows.push(LedgerRow {
                 key: item.key,
                 // A version that is not known is none that anything announces.
@@ -128,7 +128,7 @@ fn no_early(history: &History) -> bool {
             let is_older = |item: &ReadItem| {
                 item.key == got.said.key && is_db(item) && version(item).is_some_and(|ver| ver < got.said.ver)
             };
-            op.invoke_index > got.place.0 && op.reads.iter().any(is_older)
+            op.invoke_index > got.place.0 && op.reads().iter().any(is_older)
         })
     })
 }
@@ -278,18 +278,18 @@ fn bounded_staleness(history: &History) -> bool {
             })
         };
         let wrote =
-            op.writes.iter().any(|w| w.key == key && w.ver.is_some_and(|v| v > above && in_ledger(v)));
-        let saw = op.reads.iter().any(|r| r.key == key && is_db(r) && r.ver.is_some_and(|v| v > above));
+            op.writes().iter().any(|w| w.key == key && w.ver.is_some_and(|v| v > above && in_ledger(v)));
+        let saw = op.reads().iter().any(|r| r.key == key && is_db(r) && r.ver.is_some_and(|v| v > above));
         wrote || saw
     };
     let ops = ok_ops(history);
     ops.iter().any(|reader| {
-        reader.reads.iter().any(|item| {
+        reader.reads().iter().any(|item| {
             let Some(ver) = version(item) else {
                 return false;
             };
             ops.iter().any(|op| {
-                let by = op.complete_time.expect("an ok operation is complete");
+                let by = op.complete_time().expect("an ok operation is complete");
                 by + DELTA_NS < reader.invoke_time && proves(op, &item.key, ver)
             })
         })
@@ -308,7 +308,7 @@ fn monotonic_reads(history: &History) -> bool {
     let in_session = ops.iter().any(|a| {
         ops.iter()
             .filter(|b| is_same_session(a, b))
-            .any(|b| a.reads.iter().any(|first| b.reads.iter().any(|second| is_back(first, second))))
+            .any(|b| a.reads().iter().any(|first| b.reads().iter().any(|second| is_back(first, second))))
     });
     let effects: Vec<&Effect> = history.effects().map(|(_, effect)| effect).collect();
     let in_store = (0..effects.len()).any(|b| {
@@ -324,8 +324,8 @@ fn read_your_writes(history: &History) -> bool {
     let ops = ok_ops(history);
     ops.iter().any(|writer| {
         ops.iter().filter(|reader| is_same_session(writer, reader)).any(|reader| {
-            writer.writes.iter().any(|write| {
-                reader.reads.iter().any(|read| {
+            writer.writes().iter().any(|write| {
+                reader.reads().iter().any(|read| {
                     let versions = (write.ver, version(read));
                     write.key == read.key && matches!(versions, (Some(own), Some(seen)) if seen < own)
                 })
@@ -369,7 +369,7 @@ fn no_lost_update(history: &History) -> bool {
 
 fn ack_durability(history: &History) -> bool {
     ok_ops(history).iter().any(|op| {
-        op.writes.iter().any(|item| {
+        op.writes().iter().any(|item| {
             let is_not_in_ledger = history.final_ledger().is_some_and(|ledger| {
                 !ledger.rows.iter().any(|row| Some(&row.op_id) == op.op_id.as_ref() && row.key == item.key)
             });

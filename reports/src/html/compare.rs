@@ -105,7 +105,7 @@ fn rate(run: &SavedRun) -> String {
     let operations = run.history.ops();
     let ok = statistics::latency_rows(&run.history).iter().map(|row| row.ok).sum::<u64>();
     let first = operations.first().map_or(0, |operation| operation.invoke_time);
-    let last = operations.iter().filter_map(|operation| operation.complete_time).max();
+    let last = operations.iter().filter_map(|operation| operation.complete_time()).max();
     match last.map(|last| last.saturating_sub(first)) {
         Some(ns) if ns > 0 => format!("{:.1}", ok as f64 * 1e9 / ns as f64),
         Some(_) | None => "-".to_owned(),
