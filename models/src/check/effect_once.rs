@@ -34,8 +34,8 @@ fn count_redeliveries(index: &Index<'_>, finding: &mut Finding) {
 }
 
 /// Gives the first effect of each store, in order.
-fn judge_doubled<'i, 'h>(index: &'i Index<'h>, finding: &mut Finding) -> Vec<&'i Applied<'h>> {
-    let mut stores: Vec<&Applied<'_>> = Vec::new();
+fn judge_doubled<'i, 'h>(index: &'i Index<'h>, finding: &mut Finding) -> Vec<&'i Applied> {
+    let mut stores: Vec<&Applied> = Vec::new();
     let mut numbers: HashMap<&str, u32> = HashMap::default();
     let mut first_of = HashMap::with_capacity_and_hasher(index.effects.len(), Default::default());
     for applied in &index.effects {
@@ -53,8 +53,8 @@ fn judge_doubled<'i, 'h>(index: &'i Index<'h>, finding: &mut Finding) -> Vec<&'i
     stores
 }
 
-fn doubled(first: &Applied<'_>, second: &Applied<'_>) -> Found {
-    let (a, b) = (first.effect, second.effect);
+fn doubled(first: &Applied, second: &Applied) -> Found {
+    let (a, b) = (&first.effect, &second.effect);
     Found::new(
         format!("{} v{} of {} took effect twice in {}", a.key, a.ver, a.op_id, a.store),
         &a.key,
@@ -63,7 +63,7 @@ fn doubled(first: &Applied<'_>, second: &Applied<'_>) -> Found {
     )
 }
 
-fn judge_missing(index: &Index<'_>, stores: &[&Applied<'_>], finding: &mut Finding) {
+fn judge_missing(index: &Index<'_>, stores: &[&Applied], finding: &mut Finding) {
     for first in stores {
         let store = &first.effect.store;
         let of_store = index.effects.iter().filter(|applied| applied.effect.store == *store);
@@ -78,7 +78,7 @@ fn judge_missing(index: &Index<'_>, stores: &[&Applied<'_>], finding: &mut Findi
 /// the same operation needs its own commit beside it: alone it could pass for the missing one.
 fn missing(index: &Index<'_>, commit: &Commit<'_>, store: &str) -> Found {
     let key = index.key_of(commit);
-    let is_of = |applied: &&Applied<'_>| applied.key == commit.key && applied.effect.op_id == commit.op_id;
+    let is_of = |applied: &&Applied| applied.key == commit.key && applied.effect.op_id == commit.op_id;
     let of_store = || index.effects.iter().filter(|applied| applied.effect.store == store);
     let other = of_store().find(|applied| !is_of(applied));
     let mut evidence = vec![commit.evidence];

@@ -25,7 +25,7 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
 fn judge_against_commits(index: &Index<'_>, versions: &ByKey<(u32, u64, u32)>, finding: &mut Finding) {
     let mut compared = 0;
     for receipt in index.received() {
-        let event = receipt.event;
+        let event = &receipt.event;
         let of_key = versions.get(receipt.key);
         let at = of_key.partition_point(|(_, ver, _)| *ver < event.ver);
         for (_, ver, commit) in &of_key[at..] {
@@ -47,7 +47,7 @@ fn judge_against_commits(index: &Index<'_>, versions: &ByKey<(u32, u64, u32)>, f
 }
 
 fn wrong_payload(receipt: &Receipt<'_>, commit: &Commit<'_>) -> Found {
-    let event = receipt.event;
+    let event = &receipt.event;
     Found::new(
         format!(
             "{} v{} was delivered with the payload {}, but {} was committed",
@@ -60,7 +60,7 @@ fn wrong_payload(receipt: &Receipt<'_>, commit: &Commit<'_>) -> Found {
 }
 
 fn wrong_version(receipt: &Receipt<'_>, commit: &Commit<'_>) -> Found {
-    let event = receipt.event;
+    let event = &receipt.event;
     let made = commit.ver.unwrap_or_default();
     Found::new(
         format!("{} was delivered as {} v{}, but made v{made}", event.op_id, event.key, event.ver),
@@ -87,7 +87,7 @@ fn judge_against_each_other(index: &Index<'_>, finding: &mut Finding) {
 }
 
 fn two_payloads(first: &Receipt<'_>, second: &Receipt<'_>) -> Found {
-    let (a, b) = (first.event, second.event);
+    let (a, b) = (&first.event, &second.event);
     Found::new(
         format!("{} v{} was delivered with two payloads: {} and {}", a.key, a.ver, a.value, b.value),
         &a.key,
@@ -130,7 +130,7 @@ fn left_out(index: &Index<'_>, below: &Receipt<'_>, above: &Receipt<'_>, commit:
     let mut evidence = vec![commit.evidence];
     evidence.extend(index.shown_beside(below, commit));
     evidence.extend(index.shown_beside(above, commit));
-    let (low, high) = (below.event, above.event);
+    let (low, high) = (&below.event, &above.event);
     let ver = commit.ver.unwrap_or_default();
     Found::new(
         format!(

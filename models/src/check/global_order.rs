@@ -62,7 +62,7 @@ fn inverted(
     let rows = [first, second].map(|receipt| receipt.commit.map(|at| index.commits[at as usize].evidence));
     let mut evidence = vec![first.evidence, second.evidence];
     evidence.extend(rows.into_iter().flatten());
-    let (a, b) = (first.event, second.event);
+    let (a, b) = (&first.event, &second.event);
     Found::new(
         format!(
             "{} v{} (commit {first_position}) was delivered before {} v{} (commit {second_position})",

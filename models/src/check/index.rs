@@ -1,11 +1,13 @@
 //! What the checkers share: keys and processes as numbers, what was committed, received and read.
 
+use std::borrow::Cow;
+
 use super::by_key::ByKey;
 use super::finding::Evidence;
 use crate::hash::HashMap;
 use crate::history::{
-    Deliver, Effect, Event, History, LedgerRow, Operation, Outcome, Process, ReadItem, Scalar, Source,
-    WriteItem,
+    Deliver, Effect, Event, History, LedgerRow, Observed, Operation, Outcome, Process, ReadItem, Scalar,
+    Source, WriteItem,
 };
 
 /// A history, prepared for all checkers.
@@ -21,7 +23,7 @@ pub(super) struct Index<'h> {
     /// What lay in the topics at the end, by topic, partition and offset; `None` if nobody looked.
     pub(super) log: Option<Vec<Receipt<'h>>>,
     /// What consumers applied, in order.
-    pub(super) effects: Vec<Applied<'h>>,
+    pub(super) effects: Vec<Applied>,
     /// Completed reads, in order of invocation.
     pub(super) reads: Vec<Seen<'h>>,
     /// The session of each operation, as a number that is unique in the history.
@@ -47,7 +49,7 @@ pub(super) struct Commit<'h> {
 
 /// An event that came out of the pipeline.
 pub(super) struct Receipt<'h> {
-    pub(super) event: &'h Deliver,
+    pub(super) event: Cow<'h, Deliver>,
     pub(super) key: u32,
     /// The commit that it announces, as a position in `commits`: of the same operation and key, of the same
     /// version if there is one.
@@ -62,8 +64,8 @@ pub(super) struct Receipt<'h> {
 }
 
 /// An effect that a consumer had.
-pub(super) struct Applied<'h> {
-    pub(super) effect: &'h Effect,
+pub(super) struct Applied {
+    pub(super) effect: Effect,
     pub(super) key: u32,
     pub(super) commit: Option<u32>,
     pub(super) identity: u32,
@@ -264,12 +266,11 @@ impl<'h> Index<'h> {
     }
 
     fn take_delivers(&mut self) {
-        let mut lanes: HashMap<&'h Process, u32> = HashMap::default();
-        for (event, deliver) in self.history.delivers() {
+        let mut lanes: HashMap<Process, u32> = HashMap::default();
+        for Observed { index, time, process, body } in self.history.delivers() {
             let next = lanes.len() as u32;
-            let lane = *lanes.entry(&event.process).or_insert(next);
-            let receipt =
-                self.receipt(deliver, lane, Evidence::Event(event.index), (event.time, event.index));
+            let lane = *lanes.entry(process).or_insert(next);
+            let receipt = self.receipt(Cow::Owned(body), lane, Evidence::Event(index), (time, index));
             self.delivers.push(receipt);
         }
         self.delivers.sort_by_key(|receipt| receipt.moment);
@@ -289,20 +290,24 @@ impl<'h> Index<'h> {
                 lane += u32::from(before.topic != row.topic || before.partition != row.partition);
             }
             let evidence = Evidence::Row(log.event.index, at);
-            rows.push(self.receipt(row, lane, evidence, (log.event.time, position as u64)));
+            rows.push(self.receipt(Cow::Borrowed(row), lane, evidence, (log.event.time, position as u64)));
         }
         self.log = Some(rows);
     }
 
     fn receipt(
         &mut self,
-        event: &'h Deliver,
+        event: Cow<'h, Deliver>,
         lane: u32,
         evidence: Evidence,
         moment: (u64, u64),
     ) -> Receipt<'h> {
-        let Place { key, commit, identity } =
-            self.place(&event.op_id, &event.key, event.ver, event.event_id.as_deref());
+        let Place { key, commit, identity } = self.place(
+            event.op_id.as_str(),
+            event.key.as_str(),
+            event.ver,
+            event.event_id.map(|id| id.as_str()),
+        );
         Receipt { event, key, commit, lane, identity, evidence, moment }
     }
 
@@ -333,11 +338,14 @@ impl<'h> Index<'h> {
     }
 
     fn take_effects(&mut self) {
-        for (event, effect) in self.history.effects() {
-            let Place { key, commit, identity } =
-                self.place(&effect.op_id, &effect.key, effect.ver, effect.event_id.as_deref());
-            let moment = (event.time, event.index);
-            self.effects.push(Applied { effect, key, commit, identity, index: event.index, moment });
+        for Observed { index, time, body: effect, .. } in self.history.effects() {
+            let Place { key, commit, identity } = self.place(
+                effect.op_id.as_str(),
+                effect.key.as_str(),
+                effect.ver,
+                effect.event_id.map(|id| id.as_str()),
+            );
+            self.effects.push(Applied { effect, key, commit, identity, index, moment: (time, index) });
         }
         self.effects.sort_by_key(|applied| applied.moment);
     }

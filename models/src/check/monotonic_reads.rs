@@ -58,7 +58,7 @@ fn judge_reads(index: &Index<'_>, finding: &mut Finding) -> u64 {
 
 /// Gives how many effects had an earlier one on their store and key.
 fn judge_effects(index: &Index<'_>, finding: &mut Finding) -> u64 {
-    let mut newest: HashMap<(&str, u32), &Applied<'_>> = HashMap::default();
+    let mut newest: HashMap<(&str, u32), &Applied> = HashMap::default();
     let mut again = 0;
     for applied in &index.effects {
         match newest.entry((&applied.effect.store, applied.key)) {
@@ -79,8 +79,8 @@ fn judge_effects(index: &Index<'_>, finding: &mut Finding) -> u64 {
     again
 }
 
-fn went_back(newer: &Applied<'_>, older: &Applied<'_>) -> Found {
-    let (first, second) = (newer.effect, older.effect);
+fn went_back(newer: &Applied, older: &Applied) -> Found {
+    let (first, second) = (&newer.effect, &older.effect);
     Found::new(
         format!("{} went back: it applied {} v{} after v{}", second.store, second.key, second.ver, first.ver),
         &second.key,

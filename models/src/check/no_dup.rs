@@ -33,7 +33,7 @@ fn judge_receipts(receipts: &[Receipt<'_>], lane: impl Fn(&Receipt<'_>) -> u32, 
 }
 
 fn twice(first: &Receipt<'_>, second: &Receipt<'_>) -> Found {
-    let (a, b) = (first.event, second.event);
+    let (a, b) = (&first.event, &second.event);
     Found::new(
         format!(
             "the event {} v{} of {} came twice: at {}/{}@{} and at {}/{}@{}",

@@ -52,7 +52,7 @@ fn judge_read(read: &Seen<'_>, newest: &[&Receipt<'_>], index: &Index<'_>, findi
     let receipt = newest[newest.partition_point(|receipt| receipt.event.ver <= ver)];
     let read_evidence = Evidence::op(op);
     finding.violated(read_evidence.at(), || {
-        let event = receipt.event;
+        let event = &receipt.event;
         Found::new(
             format!(
                 "{} v{} was received before {} began to read {} from the database, which still showed {}",

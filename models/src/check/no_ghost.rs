@@ -28,7 +28,7 @@ fn by_ledger<'i, 'h: 'i>(
 ) {
     for receipt in all.filter(|receipt| receipt.commit.is_none()) {
         finding.violated(receipt.evidence.at(), || {
-            let event = receipt.event;
+            let event = &receipt.event;
             Found::new(
                 format!(
                     "{} v{} of {} was delivered, but {} is not in the ledger: it never committed",
@@ -52,7 +52,7 @@ fn by_outcomes<'i, 'h: 'i>(
         index.history.ops().iter().filter_map(|op| Some((op.op_id.as_deref()?, op))).collect();
     let mut undecided = 0_u64;
     for receipt in all {
-        let event = receipt.event;
+        let event = &receipt.event;
         match writers.get(event.op_id.as_str()).map(|op| (op, &op.outcome)) {
             Some((_, Outcome::Ok)) => {}
             Some((op, Outcome::Fail(reason))) => finding.violated(receipt.evidence.at(), || {

@@ -54,7 +54,7 @@ fn judge_order(index: &Index<'_>, finding: &mut Finding) {
 }
 
 fn out_of_order(newer: &Receipt<'_>, older: &Receipt<'_>) -> Found {
-    let (first, second) = (newer.event, older.event);
+    let (first, second) = (&newer.event, &older.event);
     Found::new(
         format!("{} v{} was delivered after v{}", second.key, second.ver, first.ver),
         &second.key,
@@ -69,7 +69,7 @@ fn judge_partitions(index: &Index<'_>, finding: &mut Finding) {
         let home = *homes.entry((&receipt.event.topic, receipt.key)).or_insert(receipt);
         if home.event.partition != receipt.event.partition {
             finding.violated(receipt.evidence.at(), || {
-                let (first, second) = (home.event, receipt.event);
+                let (first, second) = (&home.event, &receipt.event);
                 Found::new(
                     format!(
                         "events of {} lie in two partitions of {}: v{} in {}, v{} in {}",
