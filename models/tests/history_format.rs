@@ -55,7 +55,7 @@ fn an_info_begins_a_new_session() {
 fn a_value_may_come_before_its_f() {
     let swapped = r#"{"value":{"op_id":"w1","key":"k","value":1},"index":0,"time":10,"process":0,"type":"invoke","f":"write"}"#;
     let (history, _) = History::parse(&text(&[HEADER, swapped])).expect("a good history");
-    assert_eq!(history.events()[0].to_json_line(), INVOKE);
+    assert_eq!(history.event(0).map(|event| event.to_json_line()).as_deref(), Some(INVOKE));
 }
 
 #[test]
@@ -116,11 +116,11 @@ fn a_torn_last_line_is_dropped_with_a_note() {
     for cut in 1..OK.len() {
         let (history, notes) =
             History::parse(&format!("{whole}{}", &OK[..cut])).expect("only the tail is torn");
-        assert_eq!(history.events().len(), 1, "cut at {cut}");
+        assert_eq!(history.len(), 1, "cut at {cut}");
         assert_eq!(notes.iter().map(|note| note.line).collect::<Vec<_>>(), [3], "cut at {cut}");
     }
     let (history, notes) = History::parse(&format!("{whole}{OK}")).expect("only the line feed is missing");
-    assert_eq!((history.events().len(), notes.len()), (2, 0));
+    assert_eq!((history.len(), notes.len()), (2, 0));
 }
 
 #[test]
@@ -136,7 +136,7 @@ fn bytes_that_are_not_utf8_are_torn_only_at_the_end() {
     bytes.extend(br#"{"index":1,"process":""#);
     bytes.push(0xc3);
     let (history, notes) = History::parse_bytes(&bytes).expect("only the tail is torn");
-    assert_eq!((history.events().len(), notes[0].line), (1, 3));
+    assert_eq!((history.len(), notes[0].line), (1, 3));
     bytes.push(b'\n');
     let error = History::parse_bytes(&bytes).expect_err("the line is whole and not UTF-8");
     assert_eq!(error, HistoryError { line: 3, message: "the line is not UTF-8".to_owned() });
@@ -286,7 +286,7 @@ proptest! {
         let at = at.index(bytes.len());
         if cut { bytes.remove(at); } else { bytes[at] = byte; }
         if let Err(error) = History::parse_bytes(&bytes) {
-            prop_assert!(error.line >= 1 && error.line <= history.events().len() + 2, "{}", error);
+            prop_assert!(error.line >= 1 && error.line <= history.len() + 2, "{}", error);
         }
     }
 }
@@ -316,12 +316,12 @@ fn a_long_history_is_read_in_blocks_and_its_lines_are_numbered_from_the_start() 
     (0..many).for_each(|index| text.push_str(&event(index)));
     assert!(text.len() > 9 << 20, "it takes several blocks");
     let (history, notes) = History::read(&mut Pipe(text.as_bytes()), None).expect("it keeps the rules");
-    assert_eq!((history.events().len(), notes.len()), (many, 0));
+    assert_eq!((history.len(), notes.len()), (many, 0));
     assert_eq!(history.to_text(), text);
 
     let torn = &text.as_bytes()[..text.len() - 4];
     let (history, notes) = History::read(&mut Pipe(torn), Some(7)).expect("only the last line is torn");
-    assert_eq!((history.events().len(), notes[0].line), (many - 1, many + 1));
+    assert_eq!((history.len(), notes[0].line), (many - 1, many + 1));
 
     text.push_str("{}\n");
     text.push_str(&event(many + 1));

@@ -110,7 +110,7 @@ fn a_long_history_takes_several_groups_and_keeps_all_rows() {
     let mut file = Vec::new();
     ours_as_parquet(&history, &mut file).expect("memory takes it");
     let reader = SerializedFileReader::new(Bytes::from(file.clone())).expect("it is a Parquet file");
-    assert!(reader.num_row_groups() > 1, "{} events", history.events().len());
+    assert!(reader.num_row_groups() > 1, "{} events", history.len());
     assert_rows(rows(file), &lines(&text)[1..]);
 }
 
@@ -141,7 +141,7 @@ fn transactions_of_others_lie_in_the_body() {
     let mut file = Vec::new();
     write_parquet(&history, &mut file).expect("memory takes it");
     let rows = rows(file);
-    assert_eq!(rows.len(), ours.events().len());
+    assert_eq!(rows.len(), ours.len());
     assert_eq!(rows[7]["body"], json!("[[\"r\",\"k1\",null],[\"add\",\"k2\",5]]"));
 }
 

@@ -296,7 +296,7 @@ impl RunEntry {
             verdict: run.verdict.verdict,
             properties: run.verdict.properties.iter().map(PropertyEntry::of).collect(),
             faults: fault_entries(&run.faults),
-            events: run.history.events().len() as u64,
+            events: run.history.len() as u64,
             seconds: run.info.seconds,
             run_dir: run.info.run_dir.clone(),
         }
@@ -310,7 +310,7 @@ impl FileEntry {
         FileEntry {
             file: checked.file.clone(),
             format: checked.format.clone(),
-            events: checked.history.events().len() as u64,
+            events: checked.history.len() as u64,
             checks: checked.verdicts.iter().map(CheckEntry::of).collect(),
         }
     }

@@ -2,10 +2,11 @@
 //!
 //! Drawing is left to `html::drawing`; here is only what is drawn.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crosscheck_models::history::{
-    Deliver, Event, EventBody, History, Kind, Operation, Outcome, Process, Step,
+    Deliver, Event, EventBody, History, Kind, Operation, Outcome, Process, Step, Text,
 };
 use crosscheck_models::property::Property;
 use crosscheck_models::verdict::{StoryLine, Witness};
@@ -76,7 +77,7 @@ impl<'a> Picture<'a> {
     pub(crate) fn of(run: &'a SavedRun, witness: &Witness) -> Picture<'a> {
         let scene = Scene::of(run, witness);
         let mut marks = scene.operations(&run.history);
-        marks.extend(run.history.events().iter().filter_map(|event| scene.observation(event)));
+        marks.extend(scene.shown(&run.history).filter_map(|event| scene.observation(&event)));
         marks.extend(scene.untied_lines(witness, &marks));
         marks.extend(missing(run, witness));
         marks.sort_by_key(|mark| (mark.from_ns, mark.to_ns));
@@ -163,9 +164,8 @@ impl<'w> Scene<'w> {
             story: &witness.story,
         };
         // A step that is told is shown within its operation.
-        let shown = run.history.events().iter().filter(|event| scene.concerns(event.index));
-        let around: Vec<&str> = shown.filter_map(|event| op_id(&event.body)).collect();
-        scene.op_ids.extend(around);
+        let around: Vec<Text> = scene.shown(&run.history).filter_map(|event| op_id(&event.body)).collect();
+        scene.op_ids.extend(around.iter().map(|id| id.as_str()));
         scene
     }
 
@@ -180,6 +180,13 @@ impl<'w> Scene<'w> {
 
     fn concerns(&self, index: u64) -> bool {
         self.proof.contains(&index) || self.told.contains_key(&index)
+    }
+
+    /// The events concerned, in the order of the history.
+    fn shown<'h>(&self, history: &'h History) -> impl Iterator<Item = Cow<'h, Event>> + use<'h> {
+        let concerned: BTreeSet<u64> = self.proof.iter().chain(self.told.keys()).copied().collect();
+        let at = move |index| usize::try_from(index).ok().and_then(|at| history.event(at));
+        concerned.into_iter().filter_map(at)
     }
 
     fn told(&self, index: u64) -> Vec<usize> {
@@ -224,9 +231,6 @@ impl<'w> Scene<'w> {
 
     /// What an event that is no operation adds.
     fn observation(&self, event: &Event) -> Option<Mark> {
-        if !self.concerns(event.index) {
-            return None;
-        }
         let seen = self.seen(event)?;
         Some(Mark {
             lane: seen.lane,
@@ -359,15 +363,12 @@ fn missing(run: &SavedRun, witness: &Witness) -> Option<Mark> {
         return None;
     }
     let lost = |event: &Deliver| witness.op_ids.iter().any(|id| *id == event.op_id);
-    let in_log = run.history.events().iter().any(|event| match &event.body {
+    let in_log = run.history.events().any(|event| match &event.body {
         EventBody::FinalLog(rows) => rows.iter().any(lost),
         _ => false,
     });
     let what = witness.key.as_deref().map_or("the event".to_owned(), |key| format!("the event of {key}"));
-    let consumer = run.history.events().iter().find_map(|event| match &event.body {
-        EventBody::Deliver(_) => Some(Lane::of_process(&event.process)),
-        _ => None,
-    });
+    let consumer = run.history.delivers().next().map(|event| Lane::of_process(&event.process));
     let (lane, label) = match (in_log, consumer) {
         (true, Some(consumer)) => (consumer, format!("{what} was never received")),
         (true, None) => (Lane::system("log"), format!("{what} was never received")),
@@ -387,13 +388,13 @@ fn missing(run: &SavedRun, witness: &Witness) -> Option<Mark> {
     })
 }
 
-fn op_id(body: &EventBody) -> Option<&str> {
+fn op_id(body: &EventBody) -> Option<Text> {
     match body {
-        EventBody::Write(write) => Some(&write.op_id),
-        EventBody::Txn(txn) => Some(&txn.op_id),
-        EventBody::Deliver(deliver) => Some(&deliver.op_id),
-        EventBody::Effect(effect) => Some(&effect.op_id),
-        EventBody::Step(step) => step.op_id.as_deref(),
+        EventBody::Write(write) => Some(write.op_id),
+        EventBody::Txn(txn) => Some(txn.op_id),
+        EventBody::Deliver(deliver) => Some(deliver.op_id),
+        EventBody::Effect(effect) => Some(effect.op_id),
+        EventBody::Step(step) => step.op_id,
         EventBody::Read(_)
         | EventBody::FinalSot(_)
         | EventBody::FinalLedger(_)

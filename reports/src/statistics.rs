@@ -13,7 +13,7 @@ pub(crate) fn latency_ns(operation: &Operation) -> Option<u64> {
 /// The `f` of an operation.
 pub(crate) fn f_of(history: &History, operation: &Operation) -> &'static str {
     let at = usize::try_from(operation.invoke_index).unwrap_or(usize::MAX);
-    history.events().get(at).map_or("", |event| event.body.f())
+    history.event(at).map_or("", |event| event.body.f())
 }
 
 /// Counts and latencies of one `f`.
@@ -114,7 +114,7 @@ pub(crate) fn longest_gap(history: &History) -> Option<(u64, u64)> {
 
 /// The time of the last event.
 pub(crate) fn end_ns(history: &History) -> u64 {
-    history.events().iter().map(|event| event.time).max().unwrap_or(0)
+    history.events().map(|event| event.time).max().unwrap_or(0)
 }
 
 /// A latency beyond a day counts as a day.

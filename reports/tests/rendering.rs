@@ -2,6 +2,8 @@
 
 mod fixture;
 
+use std::borrow::Cow;
+
 use crosscheck_models::history::{EventBody, Kind, Process, Read, ReadItem, Scalar, Write, WriteItem};
 use crosscheck_models::verdict::Verdict;
 use crosscheck_reports::document::RunDocument;
@@ -123,7 +125,7 @@ fn texts_of_a_run_cannot_become_markup() {
     run.info.versions.insert(HOSTILE.into(), HOSTILE.into());
     run.faults[0].id = HOSTILE.into();
     run.faults[0].colour = "red\"><script>".into();
-    let mut events = run.history.events().to_vec();
+    let mut events = run.history.events().map(Cow::into_owned).collect::<Vec<_>>();
     events[12].body = EventBody::Read(Read { item: ReadItem { key: HOSTILE.into(), ..ReadItem::default() } });
     events[13].body = EventBody::Read(Read {
         item: ReadItem { key: HOSTILE.into(), value: Scalar::Text(HOSTILE.into()), ..ReadItem::default() },

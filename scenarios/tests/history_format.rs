@@ -39,7 +39,7 @@ fn the_example_lines_are_one_history_that_holds_every_f() {
     events.sort_by_key(position);
     let (history, notes) =
         History::parse(&format!("{header}\n{}\n", events.join("\n"))).expect("the examples keep the rules");
-    let known: BTreeSet<&str> = history.events().iter().map(|event| event.body.f()).collect();
+    let known: BTreeSet<&str> = history.events().map(|event| event.body.f()).collect();
     assert_eq!((known.len(), notes.len()), (11, 0), "{known:?}");
 }
 

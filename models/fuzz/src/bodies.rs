@@ -194,7 +194,7 @@ fn is_shown(history: &OpHistory, found: &Judgement) {
 /// Every property of a history of ours: the witness is confirmed, and violates the property by itself.
 fn properties(bytes: &[u8]) {
     let Ok((history, _)) = History::parse_bytes(bytes) else { return };
-    if history.events().len() > 2 * CALLS_MAX {
+    if history.len() > 2 * CALLS_MAX {
         return;
     }
     let window = FaultWindow { id: "cut".to_owned(), system: "db".to_owned(), from_ns: 10, to_ns: 20 };

@@ -9,8 +9,8 @@ use super::finding::Evidence;
 use super::pairs::Pairs;
 use crate::hash::HashMap;
 use crate::history::{
-    Deliver, Effect, Event, EventBody, Final, History, LogRow, Operation, Process, ReadItem, Scalar, Source,
-    Text, WriteItem,
+    Deliver, Effect, Event, EventBody, Final, History, LogRow, Observed, Operation, Process, ReadItem,
+    Scalar, Source, Text, WriteItem,
 };
 
 /// A history, prepared for all checkers.
@@ -248,8 +248,7 @@ impl<'h> Index<'h> {
 
     /// All that an event said.
     pub(super) fn said(&self, receipt: &Receipt) -> Deliver {
-        let said = self.history.events().get(receipt.index as usize);
-        match said.map(|event| &event.body) {
+        match self.history.event(receipt.index as usize).as_deref().map(|event| &event.body) {
             Some(EventBody::Deliver(deliver)) => *deliver,
             Some(EventBody::FinalLog(rows)) => rows[receipt.row as usize],
             _ => Deliver::default(),
@@ -351,11 +350,11 @@ impl<'h> Index<'h> {
     }
 
     fn take_delivers(&mut self) {
-        let mut lanes: HashMap<&'h Process, u32> = HashMap::default();
-        for (event, deliver) in self.history.delivers() {
+        let mut lanes: HashMap<Process, u32> = HashMap::default();
+        for Observed { index, time, process, body } in self.history.delivers() {
             let next = lanes.len() as u32;
-            let lane = *lanes.entry(&event.process).or_insert(next);
-            let receipt = self.receipt(deliver, lane, (event.index, NONE), event.time);
+            let lane = *lanes.entry(process).or_insert(next);
+            let receipt = self.receipt(&body, lane, (index, NONE), time);
             self.received.push(receipt);
         }
         self.is_live = !self.received.is_empty();
@@ -449,11 +448,10 @@ impl<'h> Index<'h> {
 
     fn take_effects(&mut self) {
         let mut times = Vec::new();
-        for (event, effect) in self.history.effects() {
-            let Effect { store, key, ver, op_id, event_id } = *effect;
+        for Observed { index, time, body, .. } in self.history.effects() {
+            let Effect { store, key, ver, op_id, event_id } = body;
             let Place { key, commit, identity } = self.place(op_id, key, ver, event_id);
-            let index = event.index;
-            times.push(event.time);
+            times.push(time);
             self.effects.push(Applied { store, key, commit, identity, op_id, ver, index, is_again: false });
         }
         if !times.is_sorted() {

@@ -160,7 +160,7 @@ fn stalled(victim: &Call<'_>, holder: &Call<'_>, begun: &Event, window: &FaultWi
 
 /// Who stood still short of the input is known from outside of the history; no event proves it.
 fn judge_stuck(index: &Index<'_>, options: &Options, finding: &mut Finding) {
-    let end = index.history.events().len() as u64;
+    let end = index.history.len() as u64;
     for actor in &options.stuck {
         finding.violated(end, || {
             let summary = format!("{actor} stood still short of its input when everything else was quiet");

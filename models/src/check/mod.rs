@@ -113,7 +113,7 @@ pub fn check_applicable(history: &History, options: &Options) -> Vec<PropertyVer
 fn judge_all(index: &Index<'_>, properties: &[Property], options: &Options) -> Vec<PropertyVerdict> {
     let one = |property: Property| verified(judge(index, property, options), index.history, options);
     let cores = thread::available_parallelism().map_or(1, NonZero::get);
-    if cores == 1 || index.history.events().len() < SHORT_EVENTS {
+    if cores == 1 || index.history.len() < SHORT_EVENTS {
         return properties.iter().map(|property| one(*property)).collect();
     }
     let next = AtomicUsize::new(0);

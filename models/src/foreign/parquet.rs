@@ -70,7 +70,7 @@ pub fn ours_as_parquet<W: Write + Send>(history: &History, out: W) -> io::Result
     let header = KeyValue::new("crosscheck".to_owned(), history.header().to_json_line());
     let mut table = Table::new(out, vec![header])?;
     for event in history.events() {
-        table.add(&Row::of_event(event)?)?;
+        table.add(&Row::of_event(&event)?)?;
     }
     table.finish()
 }

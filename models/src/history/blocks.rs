@@ -7,8 +7,10 @@ use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::thread::{self, Scope};
 
 use super::lines::{self, End, refuse};
+use super::packed::Chunk;
+use super::packing::Packing;
 use super::recorded::{HistoryError, Note, Recorded};
-use super::{Event, Header, History};
+use super::{Header, History};
 
 /// So much is read at a time: little enough to stay in a cache.
 const BLOCK_BYTES: usize = 512 << 10;
@@ -43,7 +45,7 @@ impl History {
     ///
     /// let mut file = "{\"crosscheck\":1}\n".as_bytes();
     /// let (history, notes) = History::read(&mut file, None)?;
-    /// assert!(history.events().is_empty() && notes.is_empty());
+    /// assert!(history.is_empty() && notes.is_empty());
     /// # Ok::<(), crosscheck_models::history::ReadError>(())
     /// ```
     ///
@@ -56,9 +58,9 @@ impl History {
         let whole_bytes = length.unwrap_or_default().max(first.len() as u64);
         let mut taking = Taking { whole_bytes, ..Taking::default() };
         if blocks.is_over {
-            taking.take(&mut read_block(Block { bytes: first, start, events: Vec::new() }))?;
+            taking.take(Block { bytes: first, start, ..Block::default() }.read())?;
         } else {
-            taking.all(&mut blocks, Block { bytes: first, start, events: Vec::new() })?;
+            taking.all(&mut blocks, Block { bytes: first, start, ..Block::default() })?;
         }
         let Taking { recorded, notes, .. } = taking;
         Ok((recorded.under(header), notes))
@@ -77,24 +79,27 @@ fn header(first: &[u8]) -> Result<(Header, usize), HistoryError> {
 /// A reader ends only when nobody sends any more, or by a panic, which is passed on.
 const READER_WAITS: &str = "a reader waits for blocks for as long as there may be any";
 
-/// A block on its way to the one who reads it, with room for its events. Both are used again and again: memory that
-/// is new costs more than what is done with it.
+/// A block on its way to the one who reads it, with room for packing. Both are used again and again: memory that is
+/// new costs more than what is done with it.
 #[derive(Default)]
 struct Block {
     bytes: Vec<u8>,
     start: usize,
-    events: Vec<Event>,
+    packing: Packing,
 }
 
-/// A block that was read, and how it ends.
+impl Block {
+    fn read(mut self) -> Done {
+        let end = lines::events(&self.bytes[self.start..], &mut self.packing);
+        Done { chunk: self.packing.seal(), block: self, end }
+    }
+}
+
+/// A block that was read, its events, and how it ends.
 struct Done {
     block: Block,
+    chunk: Chunk,
     end: End,
-}
-
-fn read_block(mut block: Block) -> Done {
-    let end = lines::events(&block.bytes[block.start..], &mut block.events);
-    Done { block, end }
 }
 
 /// Who reads blocks: they come back in the order in which they were sent.
@@ -107,7 +112,7 @@ impl Reader {
     fn start<'scope>(scope: &'scope Scope<'scope, '_>) -> Reader {
         let (send, blocks) = sync_channel::<Block>(WAITING_EACH);
         let (finished, done) = sync_channel(WAITING_EACH);
-        scope.spawn(move || blocks.into_iter().try_for_each(|block| finished.send(read_block(block))));
+        scope.spawn(move || blocks.into_iter().try_for_each(|block| finished.send(block.read())));
         Reader { send, done }
     }
 }
@@ -142,31 +147,33 @@ impl Taking {
                 if taken == sent {
                     return Ok(());
                 }
-                let mut done = readers[taken % cores].done.recv().expect(READER_WAITS);
+                let done = readers[taken % cores].done.recv().expect(READER_WAITS);
                 taken += 1;
-                self.take(&mut done)?;
-                if done.block.bytes.capacity() <= 4 * BLOCK_BYTES {
-                    self.spare.push(done.block);
+                let block = self.take(done)?;
+                if block.bytes.capacity() <= 4 * BLOCK_BYTES {
+                    self.spare.push(block);
                 }
             }
         })
     }
 
-    fn take(&mut self, done: &mut Done) -> Result<(), HistoryError> {
-        let Done { block: Block { bytes, events, .. }, end } = done;
+    /// Takes a block, and gives back its room.
+    fn take(&mut self, done: Done) -> Result<Block, HistoryError> {
+        let Done { block, chunk, end } = done;
         if self.recorded.is_empty() {
-            self.recorded.reserve(likely(events.len(), bytes.len(), self.whole_bytes));
+            self.recorded.reserve(likely(chunk.len(), block.bytes.len(), self.whole_bytes));
         }
-        self.recorded.take_all(events)?;
+        self.recorded.take(chunk)?;
         // Every line before this one was an event, or it would have been refused.
         let line = self.recorded.next_line();
         match end {
-            End::Whole => Ok(()),
+            End::Whole => Ok(block),
             End::Torn => {
                 self.notes.push(lines::torn(line));
-                Ok(())
+                Ok(block)
             }
-            End::Refused(message) => refuse(line, message),
+            End::Gap(index) => self.recorded.gap(index),
+            End::Refused(message) => refuse(line, &message),
         }
     }
 }

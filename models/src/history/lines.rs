@@ -1,5 +1,6 @@
 //! The lines of a history: its header, and its events.
 
+use super::packing::Packing;
 use super::recorded::{FORMAT_VERSION, HistoryError, Note};
 use super::{Event, Header, canonical};
 
@@ -45,11 +46,13 @@ pub(super) fn refuse<T>(line: usize, message: &str) -> Result<T, HistoryError> {
 pub(super) enum End {
     Whole,
     Torn,
+    /// The next event bears this index, which does not come next.
+    Gap(u64),
     Refused(String),
 }
 
-/// Reads lines of events, up to the first line that is none. Only the last part of a text may end in a piece of one.
-pub(super) fn events(bytes: &[u8], events: &mut Vec<Event>) -> End {
+/// Packs lines of events, up to the first line that is none or does not come next. Only the last part of a text may end in a piece of one.
+pub(super) fn events(bytes: &[u8], packing: &mut Packing) -> End {
     let (text, end) = match std::str::from_utf8(bytes) {
         Ok(text) => (text, End::Whole),
         Err(error) => valid_lines(bytes, error.valid_up_to()),
@@ -62,7 +65,11 @@ pub(super) fn events(bytes: &[u8], events: &mut Vec<Event>) -> End {
         };
         rest = later;
         match canonical::event(line).map_or_else(|| serde_json::from_str::<Event>(line), Ok) {
-            Ok(event) => events.push(event),
+            Ok(event) => {
+                if let Err(index) = packing.push(event) {
+                    return End::Gap(index);
+                }
+            }
             Err(error) => return end_at(line, is_whole, &error),
         }
     }

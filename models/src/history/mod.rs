@@ -31,7 +31,7 @@
 //! # "#;
 //! # let (history, notes) = crosscheck_models::history::History::parse(text.trim_start()).expect("it keeps the rules");
 //! # assert!(notes.is_empty());
-//! # let known: std::collections::BTreeSet<&str> = history.events().iter().map(|event| event.body.f()).collect();
+//! # let known: std::collections::BTreeSet<&str> = history.events().map(|event| event.body.f()).collect();
 //! # assert_eq!(known.len(), 11);
 //! # assert_eq!(history.to_text(), text.trim_start());
 //! ```
@@ -58,6 +58,8 @@ mod codec;
 mod event;
 mod lines;
 mod operation;
+mod packed;
+mod packing;
 mod recorded;
 mod scalar;
 mod text;
@@ -68,6 +70,7 @@ pub use event::{
     ReadItem, SotRow, Source, Step, Txn, Write, WriteItem,
 };
 pub use operation::{Operation, Outcome};
+pub use packed::Observed;
 pub use recorded::{FORMAT_VERSION, Final, History, HistoryError, Note};
 pub use scalar::Scalar;
 pub use text::Text;

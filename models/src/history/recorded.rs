@@ -1,7 +1,11 @@
 //! A validated history: parsed and paired once, trusted from there on.
 
+use std::borrow::Cow;
+
 use super::blocks::ReadError;
 use super::lines::{self, refuse};
+use super::packed::{Chunk, Entry, Events, Observed};
+use super::packing::Packing;
 use super::{
     CopyRow, Deliver, Effect, Event, EventBody, Header, Kind, LedgerRow, LogRow, Operation, OutboxRow,
     Outcome, Process, SotRow, Step, Text,
@@ -11,11 +15,14 @@ use crate::hash::HashMap;
 /// The version of the format that this crate reads and writes.
 pub const FORMAT_VERSION: u32 = 1;
 
+/// So many events that are there already are packed at a time: about as many as a block of text holds.
+const CHUNK_EVENTS: usize = 4096;
+
 /// A history in which every rule of the format holds (they stand in the documentation of this module's parent).
 #[derive(Debug, Clone, PartialEq)]
 pub struct History {
     header: Header,
-    events: Vec<Event>,
+    events: Events,
     ops: Vec<Operation>,
 }
 
@@ -81,10 +88,20 @@ impl History {
     ///
     /// # Errors
     /// The first event that breaks a rule, as the line on which it would stand.
-    pub fn from_events(header: Header, mut events: Vec<Event>) -> Result<History, HistoryError> {
+    pub fn from_events(header: Header, events: Vec<Event>) -> Result<History, HistoryError> {
         lines::check_version(&header)?;
         let mut recorded = Recorded::default();
-        recorded.take_all(&mut events)?;
+        let mut packing = Packing::default();
+        for event in events {
+            if let Err(index) = packing.push(event) {
+                recorded.take(packing.seal())?;
+                return recorded.gap(index);
+            }
+            if packing.len() == CHUNK_EVENTS {
+                recorded.take(packing.seal())?;
+            }
+        }
+        recorded.take(packing.seal())?;
         Ok(recorded.under(header))
     }
 
@@ -93,9 +110,33 @@ impl History {
         &self.header
     }
 
+    /// How many events there are.
+    pub fn len(&self) -> usize {
+        self.events.len()
+    }
+
+    /// Whether there is no event at all.
+    pub fn is_empty(&self) -> bool {
+        self.events.len() == 0
+    }
+
+    /// The event at a position, which is its index. Those that take much memory lie there as they are; the others
+    /// are made from the few bytes that they take.
+    pub fn event(&self, at: usize) -> Option<Cow<'_, Event>> {
+        self.events.get(at)
+    }
+
+    /// The event at a position, if it lies there as it is: steps and final reads do.
+    pub(crate) fn kept(&self, at: usize) -> Option<&Event> {
+        match self.event(at)? {
+            Cow::Borrowed(event) => Some(event),
+            Cow::Owned(_) => None,
+        }
+    }
+
     /// All events; the position is the index.
-    pub fn events(&self) -> &[Event] {
-        &self.events
+    pub fn events(&self) -> impl Iterator<Item = Cow<'_, Event>> + '_ {
+        self.events.iter()
     }
 
     /// All operations, in the order of their invocations.
@@ -104,24 +145,18 @@ impl History {
     }
 
     /// What consumers received, in the order of the history.
-    pub fn delivers(&self) -> impl Iterator<Item = (&Event, &Deliver)> {
-        self.events.iter().filter_map(|event| match &event.body {
-            EventBody::Deliver(deliver) => Some((event, deliver)),
-            _ => None,
-        })
+    pub fn delivers(&self) -> impl Iterator<Item = Observed<Deliver>> + '_ {
+        self.events.delivers()
     }
 
     /// What consumers applied, in the order of the history.
-    pub fn effects(&self) -> impl Iterator<Item = (&Event, &Effect)> {
-        self.events.iter().filter_map(|event| match &event.body {
-            EventBody::Effect(effect) => Some((event, effect)),
-            _ => None,
-        })
+    pub fn effects(&self) -> impl Iterator<Item = Observed<Effect>> + '_ {
+        self.events.effects()
     }
 
     /// What the gate saw, in the order of the history.
     pub fn steps(&self) -> impl Iterator<Item = (&Event, &Step)> {
-        self.events.iter().filter_map(|event| match &event.body {
+        self.events.kept().filter_map(|event| match &event.body {
             EventBody::Step(step) => Some((event, &**step)),
             _ => None,
         })
@@ -156,7 +191,7 @@ impl History {
     pub fn to_text(&self) -> String {
         let mut text = self.header.to_json_line();
         text.push('\n');
-        for event in &self.events {
+        for event in self.events() {
             text.push_str(&event.to_json_line());
             text.push('\n');
         }
@@ -165,7 +200,7 @@ impl History {
 
     fn last_final<Row>(&self, rows_of: impl Fn(&EventBody) -> Option<&Vec<Row>>) -> Option<Final<'_, Row>> {
         self.events
-            .iter()
+            .kept()
             .rev()
             .find_map(|event| rows_of(&event.body).map(|rows| Final { event, rows: rows.as_slice() }))
     }
@@ -174,18 +209,17 @@ impl History {
 /// Events that keep the rules so far, and the operations that they make.
 #[derive(Default)]
 pub(super) struct Recorded {
-    events: Vec<Event>,
+    events: Events,
     pairing: Pairing,
 }
 
 impl Recorded {
     pub(super) fn is_empty(&self) -> bool {
-        self.events.is_empty()
+        self.events.len() == 0
     }
 
-    /// Makes room for so many events, where the system gives it: it is a guess.
+    /// Makes room for what comes of so many events, where the system gives it: it is a guess.
     pub(super) fn reserve(&mut self, events: usize) {
-        let _ = self.events.try_reserve_exact(events);
         // An operation is an invocation and a completion, and about every third event is another's.
         let _ = self.pairing.ops.try_reserve_exact(events / 3);
     }
@@ -195,24 +229,36 @@ impl Recorded {
         self.events.len() + 2
     }
 
-    /// Takes all events, and leaves the room that they were in.
-    pub(super) fn take_all(&mut self, events: &mut Vec<Event>) -> Result<(), HistoryError> {
-        for (event, position) in events.iter().zip(self.events.len()..) {
-            if event.index != position as u64 {
-                let message =
-                    format!("index {} where {position} is next: indexes count up from 0", event.index);
-                return refuse(position + 2, &message);
-            }
-            if let Err(message) = self.pairing.take(event) {
-                return refuse(position + 2, &message);
-            }
+    /// Takes the events that come next, if they keep the rules.
+    pub(super) fn take(&mut self, chunk: Chunk) -> Result<(), HistoryError> {
+        if let Some(first) = chunk.first().filter(|first| *first != self.events.len() as u64) {
+            return self.gap(first);
         }
-        if self.events.capacity() == 0 {
-            self.events = std::mem::take(events);
-        } else {
-            self.events.append(events);
+        let mut cursor = chunk.cursor();
+        let mut line = self.next_line();
+        while let Some(entry) = cursor.entry() {
+            let taken = match entry {
+                Entry::Kept(event) => self.pairing.take(event),
+                Entry::Packed(head) if head.is_observation() => {
+                    cursor.pass(&head);
+                    Lane::of(&mut self.pairing.lanes, &head.process, head.time)
+                        .and_then(|_| observation(head.kind, head.f()))
+                }
+                Entry::Packed(head) => self.pairing.take(&cursor.whole(head)),
+            };
+            if let Err(message) = taken {
+                return refuse(line, &message);
+            }
+            line += 1;
         }
+        self.events.push(chunk);
         Ok(())
+    }
+
+    /// Refuses an event of this index, which does not come next.
+    pub(super) fn gap<T>(&self, index: u64) -> Result<T, HistoryError> {
+        let position = self.events.len();
+        refuse(position + 2, &format!("index {index} where {position} is next: indexes count up from 0"))
     }
 
     pub(super) fn under(self, header: Header) -> History {
@@ -236,25 +282,35 @@ struct Lane {
 
 impl Pairing {
     fn take(&mut self, event: &Event) -> Result<(), String> {
-        let lane = self.lanes.entry(event.process).or_default();
-        if event.time < lane.last_time {
-            let Event { time, process, .. } = event;
-            return Err(format!("time goes back for {process}: {time} after {}", lane.last_time));
-        }
-        lane.last_time = event.time;
+        let Pairing { lanes, ops } = self;
+        let lane = Lane::of(lanes, &event.process, event.time)?;
         if event.body.is_observation() {
-            return observation(event);
+            return observation(event.kind, event.body.f());
         }
         match &event.kind {
-            Kind::Invoke => lane.invoke(event, &mut self.ops),
-            Kind::Ok => lane.complete(event, Outcome::Ok, &mut self.ops),
-            Kind::Fail => lane.complete(event, Outcome::Fail(reason(event)), &mut self.ops),
-            Kind::Info => lane.complete(event, Outcome::Info(reason(event)), &mut self.ops),
+            Kind::Invoke => lane.invoke(event, ops),
+            Kind::Ok => lane.complete(event, Outcome::Ok, ops),
+            Kind::Fail => lane.complete(event, Outcome::Fail(reason(event)), ops),
+            Kind::Info => lane.complete(event, Outcome::Info(reason(event)), ops),
         }
     }
 }
 
 impl Lane {
+    /// The lane of a process, in which time does not go back.
+    fn of<'a>(
+        lanes: &'a mut HashMap<Process, Lane>,
+        process: &Process,
+        time: u64,
+    ) -> Result<&'a mut Lane, String> {
+        let lane = lanes.entry(process.clone()).or_default();
+        if time < lane.last_time {
+            return Err(format!("time goes back for {process}: {time} after {}", lane.last_time));
+        }
+        lane.last_time = time;
+        Ok(lane)
+    }
+
     fn invoke(&mut self, event: &Event, ops: &mut Vec<Operation>) -> Result<(), String> {
         if let Some((open, _)) = self.open {
             let (process, index) = (&event.process, ops[open].invoke_index);
@@ -285,11 +341,11 @@ impl Lane {
     }
 }
 
-fn observation(event: &Event) -> Result<(), String> {
-    match event.kind {
+fn observation(kind: Kind, f: &str) -> Result<(), String> {
+    match kind {
         Kind::Ok => Ok(()),
         Kind::Invoke | Kind::Fail | Kind::Info => {
-            Err(format!("`{}` is an observation: its type must be ok", event.body.f()))
+            Err(format!("`{f}` is an observation: its type must be ok"))
         }
     }
 }

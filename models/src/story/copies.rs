@@ -3,7 +3,7 @@
 use super::line::{Line, Weight};
 use super::operation;
 use super::steps::{At, Steps, call, call_and_result, names};
-use crate::history::{CopyRow, EventBody, History, Operation, ReadItem, Source, Step};
+use crate::history::{CopyRow, EventBody, History, Observed, Operation, ReadItem, Source, Step};
 use crate::property::Property;
 use crate::verdict::Witness;
 
@@ -46,7 +46,7 @@ pub(super) fn stale_copy(history: &History, witness: &Witness) -> Option<Stale> 
 
 fn copy_row(history: &History, event: u64, row: usize) -> Option<(u64, &CopyRow)> {
     let at = usize::try_from(event).ok()?;
-    match &history.events().get(at)?.body {
+    match &history.kept(at)?.body {
         EventBody::FinalCache(rows) => rows.get(row).map(|copy| (event, copy)),
         _ => None,
     }
@@ -133,19 +133,19 @@ fn ends_in(call: &str, key: &str) -> bool {
 
 fn effect_lines(steps: &Steps<'_>, stale: &Stale) -> Vec<Line> {
     let on_key =
-        steps.history.effects().filter(|(_, effect)| effect.key == stale.key && effect.store == stale.store);
+        steps.history.effects().filter(|seen| seen.body.key == stale.key && seen.body.store == stale.store);
     let on_key: Vec<_> = on_key.collect();
     let last = &on_key[on_key.len().saturating_sub(2)..];
     let mut lines: Vec<Line> = last
         .iter()
-        .map(|(event, effect)| {
+        .map(|Observed { index, time, process, body: effect }| {
             let text =
                 format!("applies {} v{} of {} to {}", effect.key, effect.ver, effect.op_id, effect.store);
-            Line::at(event, event.process.to_string(), text, Weight::Turn)
+            Line::new((*time, *index), process.to_string(), text, Weight::Turn)
         })
         .collect();
-    for (_, effect) in last {
-        lines.extend(operation::lines(steps, &effect.op_id));
+    for applied in last {
+        lines.extend(operation::lines(steps, &applied.body.op_id));
     }
     lines
 }

@@ -23,7 +23,7 @@ pub(super) fn lines(history: &History, witness: &Witness) -> Vec<Line> {
 }
 
 fn is_final(history: &History, index: u64) -> bool {
-    let event = usize::try_from(index).ok().and_then(|at| history.events().get(at));
+    let event = usize::try_from(index).ok().and_then(|at| history.event(at));
     event.is_some_and(|event| match &event.body {
         EventBody::FinalSot(_)
         | EventBody::FinalLedger(_)
@@ -40,7 +40,7 @@ fn is_final(history: &History, index: u64) -> bool {
 }
 
 fn row_line(history: &History, event: u64, row: usize) -> Option<Line> {
-    let event = usize::try_from(event).ok().and_then(|at| history.events().get(at))?;
+    let event = usize::try_from(event).ok().and_then(|at| history.event(at))?;
     match &event.body {
         EventBody::FinalSot(rows) => {
             let row = rows.get(row)?;

@@ -4,6 +4,8 @@
 //! what the operations concerned did, what relays saw of them, who crashed in between. It is never longer than
 //! [`LINES_MAX`] lines.
 
+use std::borrow::Cow;
+
 use crate::history::{Event, EventBody, History, Operation, ReadItem, Source};
 use crate::property::Property;
 use crate::verdict::{StoryLine, Witness};
@@ -51,8 +53,8 @@ fn concerned(history: &History, witness: &Witness) -> Vec<String> {
 /// The operation whose event never came, where the violation comes from that.
 fn lost_op(history: &History, witness: &Witness) -> Option<String> {
     let never_came = |op_id: &String| {
-        let mut delivered = history.delivers().map(|(_, said)| &said.op_id);
-        !delivered.any(|other| other == op_id)
+        let mut delivered = history.delivers();
+        !delivered.any(|said| said.body.op_id == op_id.as_str())
     };
     match (witness.property, &witness.op_ids[..]) {
         (Property::NoLoss | Property::EffectOnce, [lost]) | (Property::Fidelity, [_, lost, _]) => {
@@ -68,11 +70,11 @@ fn lost_op(history: &History, witness: &Witness) -> Option<String> {
 
 /// The events of the witness themselves.
 fn shown(steps: &Steps<'_>, witness: &Witness) -> Vec<Line> {
-    let events = steps.history.events();
-    let named = |index: &u64| usize::try_from(*index).ok().and_then(|at| events.get(at));
-    let mut lines: Vec<Line> = witness.events.iter().filter_map(named).filter_map(observation).collect();
+    let named = |index: &u64| usize::try_from(*index).ok().and_then(|at| steps.history.event(at));
+    let events: Vec<Cow<'_, Event>> = witness.events.iter().filter_map(named).collect();
+    let mut lines: Vec<Line> = events.iter().filter_map(|event| observation(event)).collect();
     if witness.property == Property::Liveness {
-        lines.extend(witness.events.iter().filter_map(named).filter_map(steps::whole_step));
+        lines.extend(events.iter().filter_map(|event| steps::whole_step(event)));
     }
     let is_named = |op: &&Operation| op.event_indexes().all(|index| witness.events.contains(&index));
     for op in steps.history.ops().iter().filter(is_named) {

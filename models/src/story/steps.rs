@@ -46,9 +46,9 @@ impl<'h> Steps<'h> {
                 steps.actor_of.entry(&op.process).or_insert(&step.actor);
             }
         }
-        let received = history.delivers().map(|(event, _)| event);
-        for event in received.chain(history.effects().map(|(event, _)| event)) {
-            steps.consumers.insert(event.process.to_string());
+        let received = history.delivers().map(|event| event.process);
+        for process in received.chain(history.effects().map(|event| event.process)) {
+            steps.consumers.insert(process.to_string());
         }
         steps
     }

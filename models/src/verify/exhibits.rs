@@ -1,7 +1,10 @@
 //! The events and rows that a witness names, by their kind.
 
+use std::borrow::Cow;
+
 use crate::history::{
-    CopyRow, Deliver, Effect, Event, EventBody, History, LedgerRow, Operation, SotRow, Step,
+    CopyRow, Deliver, Effect, Event, EventBody, History, LedgerRow, Observed, Operation, Process, SotRow,
+    Step,
 };
 use crate::verdict::Witness;
 
@@ -10,7 +13,7 @@ pub(super) struct Exhibits<'h> {
     pub(super) history: &'h History,
     pub(super) ops: Vec<&'h Operation>,
     pub(super) received: Vec<Received<'h>>,
-    pub(super) effects: Vec<(&'h Event, &'h Effect)>,
+    pub(super) effects: Vec<Observed<Effect>>,
     pub(super) steps: Vec<(&'h Event, &'h Step)>,
     pub(super) sot_rows: Vec<&'h SotRow>,
     pub(super) ledger_rows: Vec<&'h LedgerRow>,
@@ -18,11 +21,17 @@ pub(super) struct Exhibits<'h> {
 }
 
 /// An event that came out of the pipeline: received live, or found in the log.
-#[derive(Clone, Copy)]
 pub(super) struct Received<'h> {
-    pub(super) said: &'h Deliver,
-    /// The event of the live receipt; `None` for a row of the log.
-    pub(super) live: Option<&'h Event>,
+    pub(super) said: Cow<'h, Deliver>,
+    /// When and by whom it was received live; `None` for a row of the log.
+    pub(super) live: Option<Receipt>,
+}
+
+/// The event of a live receipt.
+pub(super) struct Receipt {
+    pub(super) index: u64,
+    pub(super) time: u64,
+    pub(super) process: Process,
 }
 
 impl<'h> Exhibits<'h> {
@@ -38,7 +47,7 @@ impl<'h> Exhibits<'h> {
             copy_rows: Vec::new(),
         };
         for index in &witness.events {
-            let event = usize::try_from(*index).ok().and_then(|at| history.events().get(at));
+            let event = usize::try_from(*index).ok().and_then(|at| history.event(at));
             let event = event.ok_or_else(|| format!("it names event {index}, which is not there"))?;
             shown.take_event(event);
         }
@@ -57,12 +66,23 @@ impl<'h> Exhibits<'h> {
         Ok(shown)
     }
 
-    fn take_event(&mut self, event: &'h Event) {
+    fn take_event(&mut self, event: Cow<'h, Event>) {
+        if let Cow::Borrowed(event @ Event { body: EventBody::Step(step), .. }) = event {
+            self.steps.push((event, step));
+            return;
+        }
+        let observed = (event.index, event.time, event.process.clone());
         match &event.body {
-            EventBody::Deliver(said) => self.received.push(Received { said, live: Some(event) }),
-            EventBody::Effect(effect) => self.effects.push((event, effect)),
-            EventBody::Step(step) => self.steps.push((event, step)),
-            EventBody::Write(_)
+            EventBody::Deliver(said) => {
+                let (index, time, process) = observed;
+                self.received.push(Received::live(Observed { index, time, process, body: said.clone() }));
+            }
+            EventBody::Effect(effect) => {
+                let (index, time, process) = observed;
+                self.effects.push(Observed { index, time, process, body: effect.clone() });
+            }
+            EventBody::Step(_)
+            | EventBody::Write(_)
             | EventBody::Read(_)
             | EventBody::Txn(_)
             | EventBody::FinalSot(_)
@@ -75,14 +95,14 @@ impl<'h> Exhibits<'h> {
 
     fn take_row(&mut self, index: u64, row: usize) -> Result<(), String> {
         let missing = || format!("it names row {row} of event {index}, which is not there");
-        let event = usize::try_from(index).ok().and_then(|at| self.history.events().get(at));
+        let event = usize::try_from(index).ok().and_then(|at| self.history.kept(at));
         match event.map(|event| &event.body) {
             Some(EventBody::FinalSot(rows)) => self.sot_rows.push(rows.get(row).ok_or_else(missing)?),
             Some(EventBody::FinalLedger(rows)) => self.ledger_rows.push(rows.get(row).ok_or_else(missing)?),
             Some(EventBody::FinalCache(rows)) => self.copy_rows.push(rows.get(row).ok_or_else(missing)?),
             Some(EventBody::FinalLog(rows)) => {
                 let said = rows.get(row).ok_or_else(missing)?;
-                self.received.push(Received { said, live: None });
+                self.received.push(Received { said: Cow::Borrowed(said), live: None });
             }
             _ => return Err(missing()),
         }
@@ -97,21 +117,21 @@ impl<'h> Exhibits<'h> {
     /// All that came out: the live receipts, or where there are none, the log.
     pub(super) fn all_received(&self) -> Vec<Received<'h>> {
         if self.has_live() {
-            return self
-                .history
-                .delivers()
-                .map(|(event, said)| Received { said, live: Some(event) })
-                .collect();
+            return self.history.delivers().map(Received::live).collect();
         }
         let log = self.history.final_log().map(|log| log.rows).unwrap_or_default();
-        log.iter().map(|said| Received { said, live: None }).collect()
+        log.iter().map(|said| Received { said: Cow::Borrowed(said), live: None }).collect()
     }
 }
 
 impl Received<'_> {
+    fn live(Observed { index, time, process, body }: Observed<Deliver>) -> Self {
+        Received { said: Cow::Owned(body), live: Some(Receipt { index, time, process }) }
+    }
+
     /// Both came to the same consumer, or lie in the same partition.
     pub(super) fn is_in_lane_of(&self, other: &Received<'_>) -> bool {
-        match (self.live, other.live) {
+        match (&self.live, &other.live) {
             (Some(a), Some(b)) => a.process == b.process,
             (None, None) => {
                 self.said.topic == other.said.topic && self.said.partition == other.said.partition
@@ -121,7 +141,7 @@ impl Received<'_> {
     }
 
     pub(super) fn is_before(&self, other: &Received<'_>) -> bool {
-        match (self.live, other.live) {
+        match (&self.live, &other.live) {
             (Some(a), Some(b)) => (a.time, a.index) < (b.time, b.index),
             (None, None) => self.said.offset < other.said.offset,
             (Some(_), None) | (None, Some(_)) => false,

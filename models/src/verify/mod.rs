@@ -62,14 +62,15 @@ pub fn verify(history: &History, witness: &Witness, options: &Options) -> Result
 pub fn sub_history(history: &History, witness: &Witness) -> Result<History, HistoryError> {
     let mut events: Vec<Event> = Vec::with_capacity(witness.events.len());
     for index in &witness.events {
-        let Some(event) = usize::try_from(*index).ok().and_then(|at| history.events().get(at)) else {
+        let Some(event) = usize::try_from(*index).ok().and_then(|at| history.event(at)) else {
             let message = format!("the witness names event {index}, which is not there");
             return Err(HistoryError { line: 1, message });
         };
         let named: Vec<usize> =
             witness.rows.iter().filter(|(event, _)| event == index).map(|(_, row)| *row).collect();
         let body = only_rows(&event.body, &named);
-        events.push(Event { index: events.len() as u64, body, ..event.clone() });
+        let Event { time, kind, error, ref process, .. } = *event;
+        events.push(Event { index: events.len() as u64, time, process: process.clone(), kind, body, error });
     }
     History::from_events(Header { ..history.header().clone() }, events)
 }

@@ -1,10 +1,10 @@
 //! What events have to show against deliveries and effects.
 
 use super::exhibits::{Exhibits, Received};
-use crate::history::{Operation, Outcome, Scalar, Source};
+use crate::history::{Observed, Operation, Outcome, Scalar, Source};
 
 pub(super) fn is_ghost(shown: &Exhibits<'_>) -> bool {
-    let [event] = shown.received[..] else {
+    let [event] = &shown.received[..] else {
         return false;
     };
     match shown.history.final_ledger() {
@@ -21,7 +21,7 @@ pub(super) fn is_early(shown: &Exhibits<'_>) -> bool {
     let ([event], [op]) = (&shown.received[..], &shown.ops[..]) else {
         return false;
     };
-    let Some(receipt) = event.live else {
+    let Some(receipt) = &event.live else {
         return false;
     };
     let is_later = (op.invoke_time, op.invoke_index) > (receipt.time, receipt.index);
@@ -139,7 +139,7 @@ pub(super) fn is_inverted(shown: &Exhibits<'_>) -> bool {
     };
     // The row of its version, or where its operation never made that one, any row of the operation.
     let position = |event: &Received<'_>| {
-        let said = event.said;
+        let said = &event.said;
         let own = || shown.ledger_rows.iter().filter(|row| row.op_id == said.op_id && row.key == said.key);
         own().find(|row| row.ver == said.ver).or_else(|| own().next()).and_then(|row| row.commit)
     };
@@ -153,7 +153,7 @@ pub(super) fn is_duplicate(shown: &Exhibits<'_>) -> bool {
     let [a, b] = &shown.received[..] else {
         return false;
     };
-    let is_same_observer = match (a.live, b.live) {
+    let is_same_observer = match (&a.live, &b.live) {
         (Some(first), Some(second)) => first.process == second.process,
         (None, None) => true,
         (Some(_), None) | (None, Some(_)) => false,
@@ -162,8 +162,8 @@ pub(super) fn is_duplicate(shown: &Exhibits<'_>) -> bool {
 }
 
 pub(super) fn is_effect_not_once(shown: &Exhibits<'_>) -> bool {
-    match shown.effects[..] {
-        [(_, a), (_, b)] => {
+    match &shown.effects[..] {
+        [Observed { body: a, .. }, Observed { body: b, .. }] => {
             let is_same = match (&a.event_id, &b.event_id) {
                 (Some(a), Some(b)) => a == b,
                 (None, None) => a.op_id == b.op_id && a.key == b.key,
@@ -171,8 +171,8 @@ pub(super) fn is_effect_not_once(shown: &Exhibits<'_>) -> bool {
             };
             a.store == b.store && is_same
         }
-        [(_, other)] => committed(shown).iter().any(|commit| {
-            !shown.history.effects().any(|(_, effect)| {
+        [Observed { body: other, .. }] => committed(shown).iter().any(|commit| {
+            !shown.history.effects().any(|Observed { body: effect, .. }| {
                 effect.store == other.store
                     && may_announce(shown, commit, &effect.op_id, &effect.key, effect.ver)
             })
@@ -185,7 +185,7 @@ pub(super) fn is_unfaithful(shown: &Exhibits<'_>) -> bool {
     let commits = committed(shown);
     match (&shown.received[..], &commits[..]) {
         ([event], commits) => {
-            let said = event.said;
+            let said = &event.said;
             commits.iter().filter(|commit| commit.key == said.key).any(|commit| {
                 let is_other_payload = commit.ver == Some(said.ver) && differ(commit.value, &said.value);
                 let is_other_version = commit.op_id == said.op_id

@@ -85,7 +85,8 @@ fn are_of_one_session(shown: &Exhibits<'_>, first: &Operation, second: &Operatio
 }
 
 pub(super) fn is_going_back(shown: &Exhibits<'_>) -> bool {
-    if let [(a, first), (b, second)] = shown.effects[..] {
+    if let [a, b] = &shown.effects[..] {
+        let (first, second) = (&a.body, &b.body);
         let is_in_order = (a.time, a.index) < (b.time, b.index);
         let is_back = if is_in_order { first.ver > second.ver } else { first.ver < second.ver };
         return first.store == second.store && first.key == second.key && is_back;

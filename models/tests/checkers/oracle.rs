@@ -35,22 +35,22 @@ fn is_violated(history: &History, property: Property) -> bool {
 
 /// A receipt: where (consumer or partition), in which place there, and what.
 #[derive(Clone)]
-struct Got<'h> {
+struct Got {
     lane: String,
     place: (u64, i64),
-    said: &'h Deliver,
+    said: Deliver,
 }
 
-fn live(history: &History) -> Vec<Got<'_>> {
+fn live(history: &History) -> Vec<Got> {
     history
         .delivers()
-        .map(|(event, said)| Got { lane: event.process.to_string(), place: (event.index, 0), said })
+        .map(|event| Got { lane: event.process.to_string(), place: (event.index, 0), said: event.body })
         .collect()
 }
 
-fn log(history: &History) -> Option<Vec<Got<'_>>> {
+fn log(history: &History) -> Option<Vec<Got>> {
     let rows = history.final_log()?.rows;
-    let got = |said| Got { lane: partition_of(said), place: (0, said.offset), said };
+    let got = |said: &Deliver| Got { lane: partition_of(said), place: (0, said.offset), said: said.clone() };
     Some(rows.iter().map(got).collect())
 }
 
@@ -58,7 +58,7 @@ fn partition_of(said: &Deliver) -> String {
     format!("{}/{}", said.topic, said.partition)
 }
 
-fn received(history: &History) -> Vec<Got<'_>> {
+fn received(history: &History) -> Vec<Got> {
     let live = live(history);
     if live.is_empty() { log(history).unwrap_or_default() } else { live }
 }
@@ -118,7 +118,7 @@ fn no_ghost(history: &History) -> bool {
     };
     all.into_iter().any(|Got { said, .. }| match history.final_ledger() {
         Some(ledger) => !ledger.rows.iter().any(|row| row.op_id == said.op_id && row.key == said.key),
-        None => failed(said),
+        None => failed(&said),
     })
 }
 
@@ -135,7 +135,7 @@ fn no_early(history: &History) -> bool {
 
 fn no_loss(history: &History) -> bool {
     let rows = committed(history);
-    let has_final = history.events().iter().any(|event| event.body.f().starts_with("final_"));
+    let has_final = history.events().any(|event| event.body.f().starts_with("final_"));
     let is_recorded = !live(history).is_empty() || history.final_log().is_some();
     let is_delivered = |row: &LedgerRow| {
         received(history)
@@ -146,15 +146,15 @@ fn no_loss(history: &History) -> bool {
 }
 
 /// Receipts that are the first of their event in their lane, ghosts left out.
-fn firsts(history: &History) -> Vec<Got<'_>> {
-    let is_ghost = |got: &Got<'_>| {
+fn firsts(history: &History) -> Vec<Got> {
+    let is_ghost = |got: &Got| {
         let own = |row: &LedgerRow| row.op_id == got.said.op_id && row.key == got.said.key;
         history.final_ledger().is_some_and(|ledger| !ledger.rows.iter().any(own))
     };
-    let all: Vec<Got<'_>> = received(history).into_iter().filter(|got| !is_ghost(got)).collect();
-    let is_first = |got: &Got<'_>| {
+    let all: Vec<Got> = received(history).into_iter().filter(|got| !is_ghost(got)).collect();
+    let is_first = |got: &Got| {
         !all.iter().any(|other| {
-            other.lane == got.lane && other.place < got.place && id_of(other.said) == id_of(got.said)
+            other.lane == got.lane && other.place < got.place && id_of(&other.said) == id_of(&got.said)
         })
     };
     all.iter().filter(|got| is_first(got)).cloned().collect()
@@ -164,7 +164,7 @@ fn per_key_order(history: &History) -> bool {
     let all = received(history);
     let is_torn = all.iter().any(|a| {
         all.iter().any(|b| {
-            let (a, b) = (a.said, b.said);
+            let (a, b) = (&a.said, &b.said);
             a.key == b.key && a.topic == b.topic && a.partition != b.partition
         })
     });
@@ -181,7 +181,7 @@ fn global_order(history: &History) -> bool {
     let Some(ledger) = history.final_ledger() else {
         return false;
     };
-    let commit = |got: &Got<'_>| {
+    let commit = |got: &Got| {
         let own = |row: &&LedgerRow| row.op_id == got.said.op_id && row.key == got.said.key;
         let of_version = ledger.rows.iter().filter(own).find(|row| row.ver == got.said.ver);
         of_version.or_else(|| ledger.rows.iter().find(own)).and_then(|row| row.commit)
@@ -196,18 +196,18 @@ fn global_order(history: &History) -> bool {
 }
 
 fn no_dup(history: &History) -> bool {
-    let twice = |all: &[Got<'_>], is_same: &dyn Fn(&Got<'_>, &Got<'_>) -> bool| {
+    let twice = |all: &[Got], is_same: &dyn Fn(&Got, &Got) -> bool| {
         (0..all.len())
-            .any(|a| (0..a).any(|b| is_same(&all[a], &all[b]) && id_of(all[a].said) == id_of(all[b].said)))
+            .any(|a| (0..a).any(|b| is_same(&all[a], &all[b]) && id_of(&all[a].said) == id_of(&all[b].said)))
     };
     twice(&live(history), &|a, b| a.lane == b.lane) || twice(&log(history).unwrap_or_default(), &|_, _| true)
 }
 
 fn effect_once(history: &History) -> bool {
-    let effects: Vec<&Effect> = history.effects().map(|(_, effect)| effect).collect();
+    let effects: Vec<Effect> = history.effects().map(|seen| seen.body).collect();
     let id = |effect: &Effect| identity(&effect.event_id, &effect.op_id, &effect.key);
     let is_doubled = (0..effects.len())
-        .any(|a| (0..a).any(|b| effects[a].store == effects[b].store && id(effects[a]) == id(effects[b])));
+        .any(|a| (0..a).any(|b| effects[a].store == effects[b].store && id(&effects[a]) == id(&effects[b])));
     let rows = history.final_ledger().map(|ledger| ledger.rows).unwrap_or_default();
     let is_missing = effects.iter().any(|of_store| {
         rows.iter().any(|row| {
@@ -237,7 +237,7 @@ fn fidelity(history: &History) -> bool {
         own_rows.clone().next().is_some_and(is_known) && own_rows.all(|row| row.ver != said.ver)
     });
     let is_gap = rows.iter().filter(|row| is_known(row)).any(|row| {
-        let of_key = || all.iter().map(|got| got.said).filter(|said| said.key == row.key);
+        let of_key = || all.iter().map(|got| &got.said).filter(|said| said.key == row.key);
         of_key().any(|said| said.ver < row.ver)
             && of_key().any(|said| said.ver > row.ver)
             && !of_key()
@@ -310,10 +310,10 @@ fn monotonic_reads(history: &History) -> bool {
             .filter(|b| is_same_session(a, b))
             .any(|b| a.reads().iter().any(|first| b.reads().iter().any(|second| is_back(first, second))))
     });
-    let effects: Vec<&Effect> = history.effects().map(|(_, effect)| effect).collect();
+    let effects: Vec<Effect> = history.effects().map(|seen| seen.body).collect();
     let in_store = (0..effects.len()).any(|b| {
         (0..b).any(|a| {
-            let (a, b) = (effects[a], effects[b]);
+            let (a, b) = (&effects[a], &effects[b]);
             a.store == b.store && a.key == b.key && a.ver > b.ver
         })
     });

@@ -1,5 +1,7 @@
 //! Bugs planted into correct histories: each must violate its property.
 
+use std::borrow::Cow;
+
 use crosscheck_models::check::{Options, check};
 use crosscheck_models::history::{
     Deliver, Event, EventBody, History, Kind, LedgerRow, Process, ReadItem, Scalar, Text,
@@ -43,7 +45,7 @@ const BUGS: [(&str, Property, Plant); 18] = [
 ];
 
 fn plant(plant: Plant, history: &History, at: prop::sample::Index) -> Option<History> {
-    let mut broken = Broken { events: history.events().to_vec(), at };
+    let mut broken = Broken { events: history.events().map(Cow::into_owned).collect(), at };
     plant(&mut broken)?;
     Some(rebuilt(broken.events))
 }

@@ -84,14 +84,14 @@ fn events(json: &mut String, run: &SavedRun, proof: &[u64]) -> Option<String> {
             json.push_str(",\n");
         }
         first = false;
-        push_event(json, event);
+        push_event(json, &event);
     }
     left_out.map(|(number, since)| {
         format!(
             "The history is too large for one page: {} of {} events, from {} on, are left out of the lanes and \
              of the latency dots. The lines, the tables and the verdicts count them all; history.jsonl holds them.",
             count(number),
-            count(run.history.events().len() as u64),
+            count(run.history.len() as u64),
             crate::wording::moment(since),
         )
     })

@@ -54,7 +54,7 @@ fn glance(run: &SavedRun) -> Markup {
                 (fact("seed", &info.seed.to_string()))
                 @if let Some(name) = &info.schedule_name { (fact("schedule", name)) }
                 (fact("operations", &count(run.history.ops().len() as u64)))
-                (fact("events", &count(run.history.events().len() as u64)))
+                (fact("events", &count(run.history.len() as u64)))
                 (fact("faults", &match run.faults.len() {
                     0 => "none".to_owned(),
                     windows => format!("{}, {}", wording::counted(windows as u64, "window"), wording::counted(hits, "hit")),

@@ -1,5 +1,6 @@
 //! A checked history in a terminal.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use crosscheck_models::history::Event;
@@ -27,7 +28,7 @@ pub fn render(checked: &CheckedHistory, detail: Detail, style: Style) -> String 
     let verdict = checked.verdict();
     let word = style.paint(tone(verdict), &verdict.to_string().to_uppercase());
     let file = style.paint(Tone::Strong, &checked.file);
-    let events = wording::counted(checked.history.events().len() as u64, "event");
+    let events = wording::counted(checked.history.len() as u64, "event");
     let _ = writeln!(out, "{word}  {file}: {events}");
     for note in &checked.notes {
         let _ = writeln!(out, "  note: line {}: {}", note.line, note.message);
@@ -101,7 +102,7 @@ fn violation(out: &mut String, checked: &CheckedHistory, witness: &Witness, deta
     }
 }
 
-fn proof<'c>(checked: &'c CheckedHistory, witness: &'c Witness) -> impl Iterator<Item = &'c Event> {
-    let events = checked.history.events();
-    witness.events.iter().filter_map(|index| usize::try_from(*index).ok().and_then(|at| events.get(at)))
+fn proof<'c>(checked: &'c CheckedHistory, witness: &'c Witness) -> impl Iterator<Item = Cow<'c, Event>> {
+    let named = |index: &u64| usize::try_from(*index).ok().and_then(|at| checked.history.event(at));
+    witness.events.iter().filter_map(named)
 }

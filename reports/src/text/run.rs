@@ -136,7 +136,7 @@ fn place(out: &mut String, run: &SavedRun, style: Style) {
     out.push('\n');
     let mut rows = vec![
         ("seed", info.seed.to_string()),
-        ("events", format!("{} in {:.1} s", count(run.history.events().len() as u64), info.seconds)),
+        ("events", format!("{} in {:.1} s", count(run.history.len() as u64), info.seconds)),
     ];
     if !versions.is_empty() {
         rows.push(("ran on", versions.join(", ")));

@@ -115,7 +115,7 @@ fn write(recorded: &Recorded, to: To, out: &mut Out<'_>) -> io::Result<()> {
     match (recorded, to) {
         (Recorded::Ours(history), To::Crosscheck) => {
             writeln!(out, "{}", history.header().to_json_line())?;
-            history.events().iter().try_for_each(|event| writeln!(out, "{}", event.to_json_line()))
+            history.events().try_for_each(|event| writeln!(out, "{}", event.to_json_line()))
         }
         (Recorded::Ours(history), To::Edn) => ours_as_edn(history, out),
         #[cfg(feature = "parquet")]
