@@ -82,7 +82,7 @@ impl Events {
 
     pub(super) fn delivers(&self) -> impl Iterator<Item = Observed<Deliver>> + '_ {
         let kept = |body: &EventBody| match body {
-            EventBody::Deliver(deliver) => Some(deliver.clone()),
+            EventBody::Deliver(deliver) => Some(*deliver),
             _ => None,
         };
         self.chunks
@@ -92,7 +92,7 @@ impl Events {
 
     pub(super) fn effects(&self) -> impl Iterator<Item = Observed<Effect>> + '_ {
         let kept = |body: &EventBody| match body {
-            EventBody::Effect(effect) => Some(effect.clone()),
+            EventBody::Effect(effect) => Some(*effect),
             _ => None,
         };
         self.chunks
@@ -223,7 +223,7 @@ impl Chunk {
                 Entry::Kept(event) => {
                     if let Some(body) = kept(&event.body) {
                         let Event { index, time, ref process, .. } = *event;
-                        return Some(Observed { index, time, process: process.clone(), body });
+                        return Some(Observed { index, time, process: *process, body });
                     }
                 }
                 Entry::Packed(head) if head.what == what => {

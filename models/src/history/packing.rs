@@ -344,7 +344,7 @@ mod tests {
     }
 
     fn parts(event: &Event) -> (u64, u64, Process, EventBody) {
-        (event.index, event.time, event.process.clone(), event.body.clone())
+        (event.index, event.time, event.process, event.body.clone())
     }
 
     #[test]

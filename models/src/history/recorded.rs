@@ -303,7 +303,7 @@ impl Lane {
         process: &Process,
         time: u64,
     ) -> Result<&'a mut Lane, String> {
-        let lane = lanes.entry(process.clone()).or_default();
+        let lane = lanes.entry(*process).or_default();
         if time < lane.last_time {
             return Err(format!("time goes back for {process}: {time} after {}", lane.last_time));
         }

@@ -71,15 +71,15 @@ impl<'h> Exhibits<'h> {
             self.steps.push((event, step));
             return;
         }
-        let observed = (event.index, event.time, event.process.clone());
+        let observed = (event.index, event.time, event.process);
         match &event.body {
             EventBody::Deliver(said) => {
                 let (index, time, process) = observed;
-                self.received.push(Received::live(Observed { index, time, process, body: said.clone() }));
+                self.received.push(Received::live(Observed { index, time, process, body: *said }));
             }
             EventBody::Effect(effect) => {
                 let (index, time, process) = observed;
-                self.effects.push(Observed { index, time, process, body: effect.clone() });
+                self.effects.push(Observed { index, time, process, body: *effect });
             }
             EventBody::Step(_)
             | EventBody::Write(_)

@@ -70,7 +70,7 @@ pub fn sub_history(history: &History, witness: &Witness) -> Result<History, Hist
             witness.rows.iter().filter(|(event, _)| event == index).map(|(_, row)| *row).collect();
         let body = only_rows(&event.body, &named);
         let Event { time, kind, error, ref process, .. } = *event;
-        events.push(Event { index: events.len() as u64, time, process: process.clone(), kind, body, error });
+        events.push(Event { index: events.len() as u64, time, process: *process, kind, body, error });
     }
     History::from_events(Header { ..history.header().clone() }, events)
 }

@@ -50,7 +50,7 @@ fn live(history: &History) -> Vec<Got> {
 
 fn log(history: &History) -> Option<Vec<Got>> {
     let rows = history.final_log()?.rows;
-    let got = |said: &Deliver| Got { lane: partition_of(said), place: (0, said.offset), said: said.clone() };
+    let got = |said: &Deliver| Got { lane: partition_of(said), place: (0, said.offset), said: *said };
     Some(rows.iter().map(got).collect())
 }
 
