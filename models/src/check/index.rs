@@ -7,10 +7,10 @@ use super::commits::{Commit, Commits};
 use super::exercise::{self, Meetings};
 use super::finding::Evidence;
 use super::pairs::Pairs;
+use super::taken;
 use crate::hash::HashMap;
 use crate::history::{
-    Deliver, Effect, Event, EventBody, Final, History, LogRow, Observed, Operation, Process, ReadItem,
-    Scalar, Source, Text, WriteItem,
+    Deliver, Event, EventBody, Final, History, LogRow, Operation, ReadItem, Scalar, Source, Text, WriteItem,
 };
 
 /// A history, prepared for all checkers.
@@ -33,7 +33,6 @@ pub(super) struct Index<'h> {
     pub(super) reads: Vec<Seen<'h>>,
     /// The session of each operation, as a number that is unique in the history.
     pub(super) sessions: Vec<u32>,
-    identities: HashMap<(Text, Option<u32>), u32>,
     versions: OnceLock<ByKey<Version>>,
     meetings: OnceLock<Meetings>,
     delivered: OnceLock<Vec<bool>>,
@@ -46,7 +45,7 @@ pub(super) type Version = (u32, u64, u32);
 #[derive(Clone, Copy)]
 pub(super) struct Receipt {
     pub(super) key: u32,
-    commit: u32,
+    pub(super) commit: u32,
     /// The consumer, or for a row of the log its partition: within a lane receipts are in order.
     pub(super) lane: u32,
     /// The identity of the event: its id, or where it has none, its operation and key.
@@ -54,11 +53,11 @@ pub(super) struct Receipt {
     pub(super) topic: Text,
     pub(super) partition: i32,
     pub(super) op_id: Text,
-    row: u32,
+    pub(super) row: u32,
     pub(super) ver: u64,
     pub(super) value: Scalar,
-    index: u64,
-    time: u64,
+    pub(super) index: u64,
+    pub(super) time: u64,
     /// Whether the lane had it before.
     pub(super) is_again: bool,
 }
@@ -68,7 +67,8 @@ pub(super) struct Receipt {
 pub(super) struct Logged {
     /// Its place among the rows.
     pub(super) row: u32,
-    commit: u32,
+    pub(super) key: u32,
+    pub(super) commit: u32,
     pub(super) identity: u32,
 }
 
@@ -77,17 +77,18 @@ pub(super) struct Logged {
 pub(super) struct Applied {
     pub(super) store: Text,
     pub(super) key: u32,
-    commit: u32,
+    pub(super) commit: u32,
     pub(super) identity: u32,
     pub(super) op_id: Text,
     pub(super) ver: u64,
     pub(super) index: u64,
+    pub(super) time: u64,
     /// Whether the store had it before.
     pub(super) is_again: bool,
 }
 
 /// No commit, or no row.
-const NONE: u32 = u32::MAX;
+pub(super) const NONE: u32 = u32::MAX;
 
 fn some(number: u32) -> Option<u32> {
     (number != NONE).then_some(number)
@@ -123,13 +124,6 @@ impl Applied {
     pub(super) fn commit(&self) -> Option<u32> {
         some(self.commit)
     }
-}
-
-/// What the index knows of an announcement: its key, its commit, its identity.
-struct Place {
-    key: u32,
-    commit: u32,
-    identity: u32,
 }
 
 /// One key that a completed operation read.
@@ -200,28 +194,33 @@ impl<'h> Index<'h> {
             Some(ledger) => Commits::of_ledger(ledger, &mut keys),
             None => Commits::acknowledged(history, &mut keys),
         };
-        let mut index = Index {
+        take_written_keys(history, &mut keys);
+        let taken = taken::all(history, &commits, &keys);
+        let taken::Taken { mut live, mut log, mut effects, mut reads, sessions } = taken;
+        live.name_strangers(&mut keys);
+        log.iter_mut().for_each(|(_, log)| log.name_strangers(&mut keys));
+        effects.name_strangers(&mut keys);
+        reads.name_strangers(&mut keys);
+        let is_live = !live.items.is_empty();
+        let received = match &log {
+            Some((log, logged)) if !is_live => in_order(*log, &logged.items),
+            _ => live.items,
+        };
+        Index {
             history,
             keys,
             commits,
             ledger: ledger.map(|ledger| ledger.event),
-            received: Vec::new(),
-            is_live: false,
-            log: None,
-            effects: Vec::new(),
-            reads: Vec::new(),
-            sessions: sessions(history),
-            identities: HashMap::default(),
+            received,
+            is_live,
+            log: log.map(|(log, logged)| (log, logged.items)),
+            effects: effects.items,
+            reads: reads.items,
+            sessions,
             versions: OnceLock::new(),
             meetings: OnceLock::new(),
             delivered: OnceLock::new(),
-        };
-        index.take_written_keys();
-        index.take_delivers();
-        index.take_log();
-        index.take_effects();
-        index.take_reads();
-        index
+        }
     }
 
     /// What came out of the pipeline, as well as the history knows: live receipts, or the rows of the log.
@@ -339,73 +338,31 @@ impl<'h> Index<'h> {
     pub(super) fn key_of(&self, commit: &Commit<'_>) -> Text {
         self.keys.name(commit.key)
     }
+}
 
-    /// With a ledger, keys that only uncommitted operations wrote are not known yet.
-    fn take_written_keys(&mut self) {
-        for op in self.history.ops() {
-            for item in op.writes() {
-                self.keys.number(item.key);
-            }
+/// With a ledger, keys that only uncommitted operations wrote are not known yet.
+fn take_written_keys(history: &History, keys: &mut Names) {
+    for op in history.ops() {
+        for item in op.writes() {
+            keys.number(item.key);
         }
     }
+}
 
-    fn take_delivers(&mut self) {
-        let mut lanes: HashMap<Process, u32> = HashMap::default();
-        for Observed { index, time, process, body } in self.history.delivers() {
-            let next = lanes.len() as u32;
-            let lane = *lanes.entry(process).or_insert(next);
-            let receipt = self.receipt(&body, lane, (index, NONE), time);
-            self.received.push(receipt);
-        }
-        self.is_live = !self.received.is_empty();
-        self.received.sort_by_key(Receipt::moment);
-        self.find_again();
-    }
-
-    fn find_again(&mut self) {
-        let mut had = Pairs::default();
-        for receipt in &mut self.received {
-            receipt.is_again = !had.insert(receipt.lane, receipt.identity);
-        }
-    }
-
-    /// The rows of the log; they are what was received, where nobody received anything live.
-    fn take_log(&mut self) {
-        let Some(log) = self.history.final_log() else {
-            return;
-        };
-        let mut order: Vec<u32> = (0..log.rows.len() as u32).collect();
-        if !log.rows.is_sorted_by(|one, next| place(one) <= place(next)) {
-            order.sort_by_key(|at| place(&log.rows[*at as usize]));
-        }
-        let mut rows = Vec::with_capacity(order.len());
-        let mut before: Option<&LogRow> = None;
-        let mut lane = 0;
-        for at in order {
-            let row = &log.rows[at as usize];
-            let is_next = |before: &LogRow| before.topic != row.topic || before.partition != row.partition;
-            lane += u32::from(before.is_some_and(is_next));
-            before = Some(row);
-            let (identity, commit) = if self.is_live {
-                let Place { commit, identity, .. } = self.place(row.op_id, row.key, row.ver, row.event_id);
-                (identity, commit)
-            } else {
-                let receipt = self.receipt(row, lane, (log.event.index, at), log.event.time);
-                self.received.push(receipt);
-                (receipt.identity, receipt.commit)
-            };
-            rows.push(Logged { row: at, commit, identity });
-        }
-        if !self.is_live {
-            self.find_again();
-        }
-        self.log = Some((log, rows));
-    }
-
-    fn receipt(&mut self, event: &Deliver, lane: u32, (index, row): (u64, u32), time: u64) -> Receipt {
-        let Deliver { topic, partition, key, ver, value, op_id, event_id, .. } = *event;
-        let Place { key, commit, identity } = self.place(op_id, key, ver, event_id);
-        let is_again = false;
+/// The rows of the log as what was received, where nobody received anything live.
+fn in_order(log: Final<'_, LogRow>, logged: &[Logged]) -> Vec<Receipt> {
+    let mut had = Pairs::default();
+    let mut before: Option<&LogRow> = None;
+    let mut lane = 0;
+    let receipt = |logged: &Logged| {
+        let row = &log.rows[logged.row as usize];
+        let is_next = |before: &LogRow| before.topic != row.topic || before.partition != row.partition;
+        lane += u32::from(before.is_some_and(is_next));
+        before = Some(row);
+        let Deliver { topic, partition, ver, value, op_id, .. } = *row;
+        let Logged { row, key, commit, identity } = *logged;
+        let (index, time) = (log.event.index, log.event.time);
+        let is_again = !had.insert(lane, identity);
         Receipt {
             key,
             commit,
@@ -421,72 +378,6 @@ impl<'h> Index<'h> {
             time,
             is_again,
         }
-    }
-
-    /// Where an announcement belongs. One look-up finds the operation, and with it the rest, nearly always.
-    fn place(&mut self, op_id: Text, key: Text, ver: u64, event_id: Option<Text>) -> Place {
-        let key = self.keys.number(key);
-        let mut own = self.commits.of(op_id, key);
-        let first = own.next();
-        let is_exact = |at: &u32| self.commits.at(*at).ver() == Some(ver);
-        let commit = first.filter(is_exact).or_else(|| own.find(is_exact)).or(first).unwrap_or(NONE);
-        drop(own);
-        let identity = match (first, event_id) {
-            (Some(first), None) => first,
-            _ => self.identity(event_id, op_id, key),
-        };
-        Place { key, commit, identity }
-    }
-
-    /// An explicit id stands alone; the default one is the operation and the key together, for which their first
-    /// commit stands where there is one. So these numbers begin after those of the commits.
-    fn identity(&mut self, event_id: Option<Text>, op_id: Text, key: u32) -> u32 {
-        let next = (self.commits.len() + self.identities.len()) as u32;
-        let identity = event_id.map_or((op_id, Some(key)), |id| (id, None));
-        *self.identities.entry(identity).or_insert(next)
-    }
-
-    fn take_effects(&mut self) {
-        let mut times = Vec::new();
-        for Observed { index, time, body, .. } in self.history.effects() {
-            let Effect { store, key, ver, op_id, event_id } = body;
-            let Place { key, commit, identity } = self.place(op_id, key, ver, event_id);
-            times.push(time);
-            self.effects.push(Applied { store, key, commit, identity, op_id, ver, index, is_again: false });
-        }
-        if !times.is_sorted() {
-            let mut timed: Vec<(u64, Applied)> = times.into_iter().zip(self.effects.drain(..)).collect();
-            timed.sort_by_key(|(time, applied)| (*time, applied.index));
-            self.effects.extend(timed.into_iter().map(|(_, applied)| applied));
-        }
-        let (mut stores, mut had) = (Names::default(), Pairs::default());
-        for applied in &mut self.effects {
-            applied.is_again = !had.insert(stores.number(applied.store), applied.identity);
-        }
-    }
-
-    fn take_reads(&mut self) {
-        for (op, operation) in self.history.ops().iter().enumerate() {
-            if operation.is_ok() {
-                for item in operation.reads() {
-                    let key = self.keys.number(item.key);
-                    self.reads.push(Seen { op, key, item });
-                }
-            }
-        }
-    }
-}
-
-fn place(row: &Deliver) -> (Text, i32, i64) {
-    (row.topic, row.partition, row.offset)
-}
-
-fn sessions(history: &History) -> Vec<u32> {
-    let mut numbers: HashMap<(&Process, u32), u32> = HashMap::default();
-    let mut sessions = Vec::with_capacity(history.ops().len());
-    for op in history.ops() {
-        let next = numbers.len() as u32;
-        sessions.push(*numbers.entry((&op.process, op.session)).or_insert(next));
-    }
-    sessions
+    };
+    logged.iter().map(receipt).collect()
 }

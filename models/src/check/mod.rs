@@ -37,6 +37,7 @@ mod no_lost_update;
 mod pairs;
 mod per_key_order;
 mod read_your_writes;
+mod taken;
 
 /// Below this one core judges all.
 const SHORT_EVENTS: usize = 100_000;

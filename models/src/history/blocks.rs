@@ -155,6 +155,7 @@ struct Taking {
     notes: Vec<Note>,
     /// How long the text is, as far as is known.
     whole_bytes: u64,
+    taken_bytes: u64,
     /// Blocks that were taken.
     spare: Vec<Block>,
     /// The line of which pieces come.
@@ -193,6 +194,7 @@ impl Taking {
     /// Takes a block, and gives back its room.
     fn take(&mut self, done: Done) -> Result<Block, HistoryError> {
         let Done { mut block, held } = done;
+        self.taken_bytes += block.bytes.len() as u64;
         match held {
             Held::Events(chunk, end) => {
                 if self.recorded.is_empty() {
@@ -204,7 +206,9 @@ impl Taking {
                 let Block { bytes, start, piece, .. } = &mut block;
                 if let Some(Piece { head, place }) = piece.take() {
                     let (before, rows) = bytes.split_at(*start);
-                    self.long_line.get_or_insert_with(|| LongLine::new(head, before)).take(rows, added);
+                    let rest_bytes = (self.whole_bytes + rows.len() as u64).saturating_sub(self.taken_bytes);
+                    let line = || LongLine::new(head, before, rest_bytes);
+                    self.long_line.get_or_insert_with(line).take(rows, added);
                     if place.is_last {
                         self.end_long_line()?;
                     }
@@ -292,7 +296,10 @@ impl Blocks<'_> {
                 self.is_over = true;
                 return Ok(Some(room).filter(|room| !room.bytes.is_empty()));
             }
-            if let Some(end) = bytes[searched..].iter().rposition(|byte| *byte == b'\n') {
+            // Whether there is one is found much faster than where the last is.
+            if bytes[searched..].contains(&b'\n')
+                && let Some(end) = bytes[searched..].iter().rposition(|byte| *byte == b'\n')
+            {
                 self.cut(bytes, searched + end + 1);
                 return Ok(Some(room));
             }

@@ -49,19 +49,29 @@ pub(super) struct LongLine {
     /// The line again without what was read, if not all can be read in pieces.
     unread: Vec<u8>,
     left_out: usize,
+    rest_bytes: u64,
 }
 
 impl LongLine {
-    pub(super) fn new(head: Event, start: &[u8]) -> LongLine {
+    /// `rest_bytes` is how long the line may be at most, as far as is known.
+    pub(super) fn new(head: Event, start: &[u8], rest_bytes: u64) -> LongLine {
         let read_bytes = start.len();
-        LongLine { event: head, start: start.to_vec(), read_bytes, unread: Vec::new(), left_out: 0 }
+        LongLine {
+            event: head,
+            start: start.to_vec(),
+            read_bytes,
+            unread: Vec::new(),
+            left_out: 0,
+            rest_bytes,
+        }
     }
 
     /// Takes the next piece, without the text up to the rows.
     pub(super) fn take(&mut self, bytes: &[u8], added: Option<Added>) {
         match added {
             Some((rows, error)) if self.unread.is_empty() => {
-                append(&mut self.event.body, rows);
+                let pieces = self.rest_bytes / bytes.len().max(1) as u64 + 1;
+                append(&mut self.event.body, rows, usize::try_from(pieces).unwrap_or(1));
                 self.event.error = error;
                 self.read_bytes += bytes.len();
             }
@@ -82,17 +92,26 @@ impl LongLine {
             return Ok(self.event);
         }
         let rest = lines::line(&self.unread, self.left_out)?;
-        append(&mut self.event.body, rest.body);
+        append(&mut self.event.body, rest.body, 1);
         self.event.error = rest.error;
         Ok(self.event)
     }
 }
 
-/// The rows of a line are all of one kind.
-fn append(rows: &mut EventBody, added: EventBody) {
+/// The rows of a line are all of one kind. Room is made once, for as many pieces as there may be: what is never
+/// written to takes no memory, and growing would copy all of it again and again.
+fn append(rows: &mut EventBody, added: EventBody, pieces: usize) {
     match (rows, added) {
-        (EventBody::FinalLedger(rows), EventBody::FinalLedger(mut added)) => rows.append(&mut added),
-        (EventBody::FinalLog(rows), EventBody::FinalLog(mut added)) => rows.append(&mut added),
+        (EventBody::FinalLedger(rows), EventBody::FinalLedger(added)) => extend(rows, added, pieces),
+        (EventBody::FinalLog(rows), EventBody::FinalLog(added)) => extend(rows, added, pieces),
         _ => {}
     }
+}
+
+fn extend<Row>(rows: &mut Vec<Row>, mut added: Vec<Row>, pieces: usize) {
+    if rows.capacity() == 0 {
+        // A guess: where the system does not give so much, it grows.
+        let _ = rows.try_reserve_exact(added.len().saturating_mul(pieces));
+    }
+    rows.append(&mut added);
 }

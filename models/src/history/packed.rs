@@ -80,6 +80,12 @@ impl Events {
         self.chunks.iter().flat_map(|chunk| &chunk.kept)
     }
 
+    /// How many deliveries and effects are packed.
+    pub(super) fn observed_counts(&self) -> (usize, usize) {
+        let add = |(delivers, effects), chunk: &Chunk| (delivers + chunk.delivers, effects + chunk.effects);
+        self.chunks.iter().fold((0, 0), add)
+    }
+
     pub(super) fn delivers(&self) -> impl Iterator<Item = Observed<Deliver>> + '_ {
         let kept = |body: &EventBody| match body {
             EventBody::Deliver(deliver) => Some(*deliver),

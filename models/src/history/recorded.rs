@@ -149,6 +149,11 @@ impl History {
         self.events.delivers()
     }
 
+    /// How many events are packed as deliveries, and how many as effects.
+    pub(crate) fn observed_counts(&self) -> (usize, usize) {
+        self.events.observed_counts()
+    }
+
     /// What consumers applied, in the order of the history.
     pub fn effects(&self) -> impl Iterator<Item = Observed<Effect>> + '_ {
         self.events.effects()
