@@ -84,12 +84,14 @@ fn events_are_refused_with_line_and_reason() {
     let unknown_field = change(INVOKE, r#""value":1"#, r#""val":1"#);
     let no_time = change(INVOKE, r#""time":10,"#, "");
     let negative = change(INVOKE, r#""process":0"#, r#""process":-1"#);
-    let cases: [(&[&str], &str); 14] = [
+    let gap = change(OK, r#""index":1"#, r#""index":5"#);
+    let cases: [(&[&str], &str); 15] = [
         (
             &[&wrong_f],
             "line 2: unknown variant `wrote`, expected one of `write`, `read`, `txn`, `deliver`, `effect`, `step`, `final_sot`",
         ),
         (&[&wrong_index], "line 2: index 1 where 0 is next"),
+        (&[INVOKE, &gap], "line 3: index 5 where 1 is next: indexes count up from 0"),
         (&[INVOKE, &time_back], "line 3: time goes back for client 0: 9 after 10"),
         (&[&alone], "line 2: a completion without an invocation: client 0 has no open operation"),
         (&[INVOKE, &second], "line 3: client 0 invokes while its operation of index 0 is still open"),

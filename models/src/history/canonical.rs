@@ -16,12 +16,83 @@ pub(super) fn event(line: &str) -> Option<Event> {
     cursor.rest.is_empty().then_some(event)
 }
 
+/// The longest beginning of a line of final reads that is looked for.
+const HEAD_BYTES_MAX: usize = 1024;
+
+/// How a line begins that holds a final ledger or log: its event, as yet without rows, and where they begin.
+pub(super) fn head_of_rows(bytes: &[u8]) -> Option<(Event, usize)> {
+    let within = &bytes[..bytes.len().min(HEAD_BYTES_MAX)];
+    let start = within.windows(ROWS.len()).position(|found| found == ROWS.as_bytes())? + ROWS.len() - 1;
+    let mut cursor = Cursor { rest: std::str::from_utf8(&bytes[..start]).ok()? };
+    let Head { index, time, process, kind, f } = cursor.head()?;
+    let body = match f {
+        "final_ledger" => EventBody::FinalLedger(Vec::new()),
+        "final_log" => EventBody::FinalLog(Vec::new()),
+        _ => return None,
+    };
+    (cursor.rest == "[").then_some((Event { index, time, process, kind, body, error: None }, start))
+}
+
+/// How the value of a final read begins that has rows.
+const ROWS: &str = ",\"value\":[{";
+
+/// What a piece of such a line adds: its rows, and if it is the last what stands behind them. None where the line is
+/// to be read by the other parser from here on.
+pub(super) fn piece(text: &str, of: &EventBody, place: Place) -> Option<(EventBody, Option<Text>)> {
+    let mut cursor = Cursor { rest: text };
+    let rows = match of {
+        EventBody::FinalLedger(_) => EventBody::FinalLedger(cursor.piece(Cursor::ledger_row, place)?),
+        EventBody::FinalLog(_) => EventBody::FinalLog(cursor.piece(Cursor::deliver, place)?),
+        _ => return None,
+    };
+    let error = if place.is_last { cursor.end()? } else { None };
+    cursor.rest.is_empty().then_some((rows, error))
+}
+
+/// Where in its line a piece lies.
+#[derive(Clone, Copy)]
+pub(super) struct Place {
+    pub(super) is_first: bool,
+    pub(super) is_last: bool,
+}
+
 struct Cursor<'a> {
     rest: &'a str,
 }
 
+/// An event up to its value.
+struct Head<'a> {
+    index: u64,
+    time: u64,
+    process: Process,
+    kind: Kind,
+    f: &'a str,
+}
+
 impl<'a> Cursor<'a> {
     fn event(&mut self) -> Option<Event> {
+        let Head { index, time, process, kind, f } = self.head()?;
+        let body = match f {
+            "write" => EventBody::Write(self.write()?),
+            "read" => EventBody::Read(Read { item: self.read()? }),
+            "deliver" => EventBody::Deliver(self.deliver()?),
+            "effect" => EventBody::Effect(self.effect()?),
+            "final_ledger" => EventBody::FinalLedger(self.rows(Cursor::ledger_row)?),
+            "final_log" => EventBody::FinalLog(self.rows(Cursor::deliver)?),
+            _ => return None,
+        };
+        let error = self.end()?;
+        Some(Event { index, time, process, kind, body, error })
+    }
+
+    /// What stands behind a value.
+    fn end(&mut self) -> Option<Option<Text>> {
+        let error = self.optional(",\"error\":", Cursor::text)?;
+        self.pass("}")?;
+        Some(error)
+    }
+
+    fn head(&mut self) -> Option<Head<'a>> {
         self.pass("{\"index\":")?;
         let index = self.number()?;
         self.pass(",\"time\":")?;
@@ -43,18 +114,7 @@ impl<'a> Cursor<'a> {
         self.pass(",\"f\":")?;
         let f = self.quoted()?;
         self.pass(",\"value\":")?;
-        let body = match f {
-            "write" => EventBody::Write(self.write()?),
-            "read" => EventBody::Read(Read { item: self.read()? }),
-            "deliver" => EventBody::Deliver(self.deliver()?),
-            "effect" => EventBody::Effect(self.effect()?),
-            "final_ledger" => EventBody::FinalLedger(self.rows(Cursor::ledger_row)?),
-            "final_log" => EventBody::FinalLog(self.rows(Cursor::deliver)?),
-            _ => return None,
-        };
-        let error = self.optional(",\"error\":", Cursor::text)?;
-        self.pass("}")?;
-        Some(Event { index, time, process, kind, body, error })
+        Some(Head { index, time, process, kind, f })
     }
 
     fn write(&mut self) -> Option<Write> {
@@ -142,6 +202,24 @@ impl<'a> Cursor<'a> {
             rows.push(row(self)?);
             if self.pass(",").is_none() {
                 self.pass("]")?;
+                return Some(rows);
+            }
+        }
+    }
+
+    /// Rows of a line that was cut behind some of them.
+    fn piece<Row>(
+        &mut self,
+        mut row: impl FnMut(&mut Self) -> Option<Row>,
+        Place { is_first, is_last }: Place,
+    ) -> Option<Vec<Row>> {
+        let mut rows = Vec::new();
+        loop {
+            if !is_first || !rows.is_empty() {
+                self.pass(",")?;
+            }
+            rows.push(row(self)?);
+            if if is_last { self.pass("]").is_some() } else { self.rest.is_empty() } {
                 return Some(rows);
             }
         }

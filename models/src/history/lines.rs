@@ -12,7 +12,7 @@ pub(super) fn header(line: &str) -> Result<Header, HistoryError> {
     let header: Header = match serde_json::from_str(line) {
         Ok(header) => header,
         Err(error) => {
-            let reason = without_line(&error);
+            let reason = without_line(&error, 0);
             return refuse(1, &format!("not a header like {{\"crosscheck\":1}}: {reason}"));
         }
     };
@@ -70,10 +70,18 @@ pub(super) fn events(bytes: &[u8], packing: &mut Packing) -> End {
                     return End::Gap(index);
                 }
             }
-            Err(error) => return end_at(line, is_whole, &error),
+            Err(error) => return end_at(line, is_whole, &error, 0),
         }
     }
     end
+}
+
+/// Reads one line, the last in which a piece may be missing. So many bytes of it were left out: that changes nothing
+/// but the column of an error.
+pub(super) fn line(bytes: &[u8], left_out: usize) -> Result<Event, End> {
+    let text = std::str::from_utf8(bytes).map_err(|error| valid_lines(bytes, error.valid_up_to()).1)?;
+    let (line, is_whole) = text.strip_suffix('\n').map_or((text, false), |line| (line, true));
+    serde_json::from_str(line).map_err(|error| end_at(line, is_whole, &error, left_out))
 }
 
 /// The lines before the one that is not UTF-8. A piece of a line may have been cut within a letter.
@@ -84,23 +92,23 @@ fn valid_lines(bytes: &[u8], valid_up_to: usize) -> (&str, End) {
     (text, if is_whole { End::Refused("the line is not UTF-8".to_owned()) } else { End::Torn })
 }
 
-fn end_at(line: &str, is_whole: bool, error: &serde_json::Error) -> End {
+fn end_at(line: &str, is_whole: bool, error: &serde_json::Error, left_out: usize) -> End {
     let is_json = || serde_json::from_str::<serde::de::IgnoredAny>(line).is_ok();
     if !is_whole && !is_json() {
         End::Torn
     } else if line.trim().is_empty() {
         End::Refused("the line is blank".to_owned())
     } else {
-        End::Refused(without_line(error))
+        End::Refused(without_line(error, left_out))
     }
 }
 
 /// The error as a column of its line: it was parsed line by line, so its own "line 1" would mislead.
-fn without_line(error: &serde_json::Error) -> String {
+fn without_line(error: &serde_json::Error, left_out: usize) -> String {
     let text = error.to_string();
     let place = format!(" at line {} column {}", error.line(), error.column());
     match text.strip_suffix(&place) {
-        Some(reason) => format!("{reason} (column {})", error.column()),
+        Some(reason) => format!("{reason} (column {})", error.column() + left_out),
         None => text,
     }
 }

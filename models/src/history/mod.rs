@@ -57,6 +57,7 @@ mod canonical;
 mod codec;
 mod event;
 mod lines;
+mod long_line;
 mod operation;
 mod packed;
 mod packing;
