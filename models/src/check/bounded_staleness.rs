@@ -58,7 +58,7 @@ fn proofs(index: &Index<'_>) -> ByKey<Proof> {
         }
     }
     proofs.sort_unstable_by_key(|proof| (proof.ver, proof.time, proof.op));
-    let mut by_key = ByKey::group(index.keys.len(), proofs, |proof| proof.key);
+    let mut by_key = ByKey::group(index.keys.len(), || proofs.iter().copied(), |proof| proof.key);
     for key in 0..index.keys.len() as u32 {
         let group = by_key.get_mut(key);
         for at in (1..group.len()).rev() {

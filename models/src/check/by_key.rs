@@ -8,21 +8,24 @@ pub(super) struct ByKey<T> {
 }
 
 impl<T: Copy> ByKey<T> {
-    /// Groups `items` by `key_of`, whose results are below `keys_count`, in O(n).
-    pub(super) fn group(keys_count: usize, items: Vec<T>, key_of: impl Fn(&T) -> u32) -> ByKey<T> {
+    /// Groups items by `key_of`, whose results are below `keys_count`, in O(n). The items are asked for twice.
+    pub(super) fn group<I: Iterator<Item = T>>(
+        keys_count: usize,
+        items: impl Fn() -> I,
+        key_of: impl Fn(&T) -> u32,
+    ) -> ByKey<T> {
         let mut starts = vec![0; keys_count + 1];
-        for item in &items {
-            starts[key_of(item) as usize + 1] += 1;
+        let mut first = None;
+        for item in items() {
+            starts[key_of(&item) as usize + 1] += 1;
+            first.get_or_insert(item);
         }
         for key in 0..keys_count {
             starts[key + 1] += starts[key];
         }
-        if items.is_sorted_by_key(&key_of) {
-            return ByKey { items, starts };
-        }
         let mut next = starts.clone();
-        let mut grouped = items.clone();
-        for item in items {
+        let mut grouped = first.map(|first| vec![first; starts[keys_count]]).unwrap_or_default();
+        for item in items() {
             let at = &mut next[key_of(&item) as usize];
             grouped[*at] = item;
             *at += 1;

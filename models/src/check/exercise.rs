@@ -37,7 +37,7 @@ pub(super) fn meetings(index: &Index<'_>) -> Meetings {
     }
     spans.sort_unstable_by_key(|(_, from, to)| (*from, *to));
     let overlapping_writes = overlaps(&spans);
-    let by_key = ByKey::group(index.keys.len(), spans, |(key, ..)| *key);
+    let by_key = ByKey::group(index.keys.len(), || spans.iter().copied(), |(key, ..)| *key);
     Meetings {
         overlapping_writes,
         overlapping_writes_per_key: by_key.groups().map(|(_, spans)| overlaps(spans)).sum(),

@@ -103,8 +103,7 @@ fn two_payloads(index: &Index<'_>, first: &Receipt, second: &Receipt) -> Found {
 
 /// A version that was committed, lies between two delivered ones of its key, and was not delivered.
 fn judge_gaps(index: &Index<'_>, versions: &ByKey<Version>, finding: &mut Finding) {
-    let mut delivered =
-        ByKey::group(index.keys.len(), index.received().iter().collect(), |receipt| receipt.key);
+    let mut delivered = ByKey::group(index.keys.len(), || index.received().iter(), |receipt| receipt.key);
     // An event of the same operation under another version is a wrong version, not a gap.
     let is_delivered = index.delivered();
     let mut several = 0;

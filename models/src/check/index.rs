@@ -82,7 +82,6 @@ pub(super) struct Applied {
     pub(super) op_id: Text,
     pub(super) ver: u64,
     pub(super) index: u64,
-    pub(super) time: u64,
     /// Whether the store had it before.
     pub(super) is_again: bool,
 }
@@ -319,10 +318,10 @@ impl<'h> Index<'h> {
     /// The commits of each key, by version; those whose version is not known are left out.
     pub(super) fn versions(&self) -> &ByKey<Version> {
         self.versions.get_or_init(|| {
-            let commits = self.commits.iter().enumerate();
-            let known =
-                commits.filter_map(|(at, commit)| commit.ver().map(|ver| (commit.key, ver, at as u32)));
-            let mut versions = ByKey::group(self.keys.len(), known.collect(), |(key, ..)| *key);
+            let version =
+                |(at, commit): (usize, &Commit<'_>)| commit.ver().map(|ver| (commit.key, ver, at as u32));
+            let known = || self.commits.iter().enumerate().filter_map(version);
+            let mut versions = ByKey::group(self.keys.len(), known, |(key, ..)| *key);
             for key in 0..self.keys.len() as u32 {
                 versions.get_mut(key).sort_unstable();
             }

@@ -117,13 +117,14 @@ fn judge_all(index: &Index<'_>, properties: &[Property], options: &Options) -> V
     if cores == 1 || index.history.len() < SHORT_EVENTS {
         return properties.iter().map(|property| one(*property)).collect();
     }
+    // The longest first, so that no core has to wait for another at the end.
+    let mut order: Vec<usize> = (0..properties.len()).collect();
+    order.sort_by_key(|at| !takes_long(properties[*at]));
     let next = AtomicUsize::new(0);
     let work = || {
         let mut judged = Vec::new();
-        while let at = next.fetch_add(1, Ordering::Relaxed)
-            && let Some(property) = properties.get(at)
-        {
-            judged.push((at, one(*property)));
+        while let Some(at) = order.get(next.fetch_add(1, Ordering::Relaxed)) {
+            judged.push((*at, one(properties[*at])));
         }
         judged
     };
@@ -135,6 +136,14 @@ fn judge_all(index: &Index<'_>, properties: &[Property], options: &Options) -> V
     });
     judged.sort_unstable_by_key(|(at, _)| *at);
     judged.into_iter().map(|(_, verdict)| verdict).collect()
+}
+
+/// Whether it goes through all versions or deliveries more than once.
+fn takes_long(property: Property) -> bool {
+    matches!(
+        property,
+        Property::NoLostUpdate | Property::Fidelity | Property::GlobalOrder | Property::NoEarly
+    )
 }
 
 /// Judges one property, and takes a violation back if code that shares nothing with the checker does not

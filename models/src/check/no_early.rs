@@ -17,8 +17,12 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     finding.count("db_reads", reads.len() as u64);
     let newest = newest_by_time(index);
     let mut after_delivery = 0;
+    // Reads begin one after the other, nearly always: how far each key was then is looked up from where it was before.
+    let mut passed = vec![0; index.keys.len()];
     for read in reads {
-        judge_read(read, newest.get(read.key), index, &mut after_delivery, &mut finding);
+        let passed = &mut passed[read.key as usize];
+        judge_read(read, newest.get(read.key), passed, index, &mut finding);
+        after_delivery += u64::from(*passed > 0 && read.version().is_some());
     }
     finding.count("reads_after_delivery", after_delivery);
     finding
@@ -35,24 +39,27 @@ fn newest_by_time<'i>(index: &'i Index<'_>) -> ByKey<&'i Receipt> {
         }
         is_newer
     });
-    let rising = rising.collect();
-    ByKey::group(index.keys.len(), rising, |receipt| receipt.key)
+    let rising: Vec<&Receipt> = rising.collect();
+    ByKey::group(index.keys.len(), || rising.iter().copied(), |receipt| receipt.key)
 }
 
 fn judge_read(
     read: &Seen<'_>,
     newest: &[&Receipt],
+    passed: &mut usize,
     index: &Index<'_>,
-    after_delivery: &mut u64,
     finding: &mut Finding,
 ) {
     let op = &index.history.ops()[read.op];
     let begin = (op.invoke_time, op.invoke_index);
-    let before = newest.partition_point(|receipt| receipt.moment() < begin);
-    let (Some(latest), Some(ver)) = (before.checked_sub(1), read.version()) else {
+    let is_before = |receipt: &&Receipt| receipt.moment() < begin;
+    if newest[..*passed].last().is_some_and(|receipt| !is_before(receipt)) {
+        *passed = newest.partition_point(is_before);
+    }
+    *passed += newest[*passed..].iter().take_while(|receipt| is_before(receipt)).count();
+    let (Some(latest), Some(ver)) = (passed.checked_sub(1), read.version()) else {
         return;
     };
-    *after_delivery += 1;
     if newest[latest].ver <= ver {
         return;
     }

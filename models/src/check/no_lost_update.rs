@@ -55,6 +55,10 @@ fn judge_bases(key: &str, chain: &[&Commit<'_>], finding: &mut Finding) {
         let Some(base) = commit.base_ver() else {
             continue;
         };
+        // Nearly always it is: then nothing needs to be looked for.
+        if at.checked_sub(1).is_none_or(|before| ver(chain[before]) <= base) {
+            continue;
+        }
         let from = chain[..at].partition_point(|earlier| ver(earlier) <= base);
         let between = &chain[from..at];
         let unseen = between.iter().copied().filter(|other| ver(other) < ver(commit));

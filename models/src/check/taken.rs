@@ -206,13 +206,18 @@ fn log(log: Final<'_, LogRow>, mut places: Places<'_, '_>) -> List<Logged> {
 
 fn effects(history: &History, mut places: Places<'_, '_>) -> List<Applied> {
     let mut list = List::with_room(history.observed_counts().1);
+    let (mut is_sorted, mut latest) = (true, 0);
     for Observed { index, time, body, .. } in history.effects() {
         let Effect { store, key: name, ver, op_id, event_id } = body;
         let Place { key, commit, identity } = places.of(op_id, name, ver, event_id);
-        let applied = Applied { store, key, commit, identity, op_id, ver, index, time, is_again: false };
+        let applied = Applied { store, key, commit, identity, op_id, ver, index, is_again: false };
+        (is_sorted, latest) = (is_sorted && latest <= time, time);
         list.push(applied, key, name);
     }
-    by_time(&mut list, |applied| (applied.time, applied.index));
+    if !is_sorted {
+        let times: HashMap<u64, u64> = history.effects().map(|effect| (effect.index, effect.time)).collect();
+        by_time(&mut list, |applied| (times[&applied.index], applied.index));
+    }
     let (mut stores, mut had) = (Names::default(), Pairs::default());
     for applied in &mut list.items {
         applied.is_again = !had.insert(stores.number(applied.store), applied.identity);

@@ -9,11 +9,13 @@ use super::{
     WriteItem,
 };
 
-/// The event of a line; none where the line is to be read by the other parser.
-pub(super) fn event(line: &str) -> Option<Event> {
-    let mut cursor = Cursor { rest: line };
+/// The event of the line that the text begins with, and what stands behind that line; none where the line is to be
+/// read by the other parser. Nothing is looked at twice, also not to find the end of the line.
+pub(super) fn event(text: &str) -> Option<(Event, &str)> {
+    let mut cursor = Cursor { rest: text };
     let event = cursor.event()?;
-    cursor.rest.is_empty().then_some(event)
+    let is_end = cursor.pass("\n").is_some() || cursor.rest.is_empty();
+    is_end.then_some((event, cursor.rest))
 }
 
 /// The longest beginning of a line of final reads that is looked for.
@@ -305,7 +307,8 @@ mod tests {
     #[test]
     fn what_crosscheck_writes_is_read_here() {
         for line in LINES {
-            let read = event(line).unwrap_or_else(|| panic!("left to the other parser: {line}"));
+            let (read, rest) = event(line).unwrap_or_else(|| panic!("left to the other parser: {line}"));
+            assert_eq!(rest, "");
             assert_eq!(Some(&read), serde_json::from_str::<Event>(line).ok().as_ref(), "{line}");
             assert_eq!(read.to_json_line(), line);
         }
@@ -331,7 +334,7 @@ mod tests {
             let to = (from + cut).min(letters.len());
             let line: String =
                 letters[..from].iter().copied().chain(put.chars()).chain(letters[to..].iter().copied()).collect();
-            if let Some(read) = event(&line) {
+            if let Some((read, _)) = event(&line) {
                 let other = serde_json::from_str::<Event>(&line);
                 prop_assert_eq!(Some(read), other.ok(), "{}", line);
             }

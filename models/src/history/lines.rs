@@ -59,18 +59,25 @@ pub(super) fn events(bytes: &[u8], packing: &mut Packing) -> End {
     };
     let mut rest = text;
     while !rest.is_empty() {
-        let (line, later, is_whole) = match rest.split_once('\n') {
-            Some((line, later)) => (line, later, true),
-            None => (rest, "", false),
-        };
-        rest = later;
-        match canonical::event(line).map_or_else(|| serde_json::from_str::<Event>(line), Ok) {
-            Ok(event) => {
-                if let Err(index) = packing.push(event) {
-                    return End::Gap(index);
+        let event = match canonical::event(rest) {
+            Some((event, later)) => {
+                rest = later;
+                event
+            }
+            None => {
+                let (line, later, is_whole) = match rest.split_once('\n') {
+                    Some((line, later)) => (line, later, true),
+                    None => (rest, "", false),
+                };
+                rest = later;
+                match serde_json::from_str::<Event>(line) {
+                    Ok(event) => event,
+                    Err(error) => return end_at(line, is_whole, &error, 0),
                 }
             }
-            Err(error) => return end_at(line, is_whole, &error, 0),
+        };
+        if let Err(index) = packing.push(event) {
+            return End::Gap(index);
         }
     }
     end
