@@ -86,7 +86,7 @@ fn told(body: &EventBody) -> (&'static str, Json) {
 ///
 /// let text = "{:process 0 :type :invoke :f :write :value 3}\n{:process 0 :type :ok :f :write :value 3}";
 /// let ours = as_ours(&read(&mut text.as_bytes(), Format::Edn)?)?;
-/// assert_eq!(ours.ops()[0].writes[0].key, "register");
+/// assert_eq!(ours.ops()[0].writes()[0].key, "register");
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///

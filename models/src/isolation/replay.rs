@@ -1,10 +1,11 @@
 //! Replays an order of transactions: it shares no code with the checkers that found it.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 use super::anomaly::Extent;
 use super::order::Order;
 use crate::foreign::{Call, Items, OpHistory, Outcome, Value, Word};
+use crate::hash::HashMap;
 
 /// A key of a replay: its words.
 type Lists<'a> = HashMap<&'a [Word], Vec<Word>>;
@@ -25,50 +26,66 @@ pub fn verify_order(history: &OpHistory, order: &Order) -> Result<(), String> {
 /// Runs starts and commits: a transaction reads what was committed at its start, and no other transaction may
 /// have written a key that it writes between its start and its commit.
 fn replay(history: &OpHistory, points: &[(u32, bool)], extent: Extent) -> Result<(), String> {
-    let mut lists: Lists<'_> = HashMap::new();
-    let mut seen: HashMap<u32, Vec<(&[Word], usize)>> = HashMap::new();
-    let mut done: BTreeSet<u32> = BTreeSet::new();
+    let mut lists: Lists<'_> = HashMap::default();
+    let mut seen: HashMap<u32, Started<'_>> = HashMap::default();
+    let mut done = vec![false; history.calls().len()];
     for (call, is_commit) in points {
-        let mops = mops(history, *call)?;
         if !is_commit {
-            let starts = mops.iter().map(|(_, key, _)| (*key, lists.get(key).map_or(0, Vec::len)));
-            seen.insert(*call, starts.collect());
+            let mops = mops(history, *call)?;
+            let lengths = mops.iter().map(|(_, key, _)| lists.get(key).map_or(0, Vec::len)).collect();
+            seen.insert(*call, Started { mops, lengths });
             continue;
         }
-        let starts = seen.remove(call).ok_or_else(|| format!("call {call} commits without a start"))?;
-        let is_ok = history.calls()[*call as usize].outcome == Outcome::Ok;
-        let mut own: HashMap<&[Word], Vec<Word>> = HashMap::new();
-        for ((is_read, key, value), (_, length)) in mops.iter().zip(&starts) {
-            if !is_read {
-                own.entry(key).or_default().extend(value.words());
-            } else if is_ok {
-                let committed = lists.get(key).map_or(&[][..], |list| &list[..*length]);
-                let own = own.get(key).map_or(&[][..], Vec::as_slice);
-                let agrees = agrees(*value, committed, own);
-                agrees.then_some(()).ok_or_else(|| format!("call {call} reads {value} out of order"))?;
-            }
-        }
-        for (_, key, _) in mops.iter().filter(|(is_read, ..)| !is_read) {
-            let length = starts.iter().find(|(known, _)| known == key).map_or(0, |(_, length)| *length);
-            let list = lists.entry(key).or_default();
-            let appended = own.remove(key).unwrap_or_default();
-            if !appended.is_empty() && list.len() != length {
-                return Err(format!("call {call} overwrites what it did not see"));
-            }
-            list.extend(appended);
-        }
-        done.insert(*call);
+        let started = seen.remove(call).ok_or_else(|| format!("call {call} commits without a start"))?;
+        started.commit(*call, history.calls()[*call as usize].outcome == Outcome::Ok, &mut lists)?;
+        done[*call as usize] = true;
     }
     covers(history, &done)?;
     keeps_extent(history, points, extent)
 }
 
+/// A transaction that has started: what it does, and how long the list of each of its keys was then.
+struct Started<'a> {
+    mops: Vec<RawMop<'a>>,
+    lengths: Vec<usize>,
+}
+
+impl<'a> Started<'a> {
+    fn commit(&self, call: u32, is_ok: bool, lists: &mut Lists<'a>) -> Result<(), String> {
+        // What it has written so far, by key: a transaction has few of them.
+        let mut own: Vec<(&[Word], Vec<Word>)> = Vec::new();
+        for ((is_read, key, value), length) in self.mops.iter().zip(&self.lengths) {
+            let known = own.iter_mut().find(|(known, _)| known == key);
+            if !is_read {
+                match known {
+                    Some((_, words)) => words.extend(value.words()),
+                    None => own.push((key, value.words().to_vec())),
+                }
+            } else if is_ok {
+                let committed = lists.get(key).map_or(&[][..], |list| &list[..*length]);
+                let own = known.map_or(&[][..], |(_, words)| words);
+                let agrees = agrees(*value, committed, own);
+                agrees.then_some(()).ok_or_else(|| format!("call {call} reads {value} out of order"))?;
+            }
+        }
+        for (key, appended) in own {
+            let first = self.mops.iter().position(|(_, known, _)| *known == key);
+            let list = lists.entry(key).or_default();
+            if !appended.is_empty() && first.is_some_and(|first| list.len() != self.lengths[first]) {
+                return Err(format!("call {call} overwrites what it did not see"));
+            }
+            list.extend(appended);
+        }
+        Ok(())
+    }
+}
+
 /// Runs commits: a transaction reads, of each key, what was committed at some time before.
 fn replay_commits(history: &OpHistory, calls: &[u32]) -> Result<(), String> {
-    let mut lists: Lists<'_> = HashMap::new();
-    let mut ends: HashMap<&[Word], BTreeSet<usize>> = HashMap::new();
+    let mut lists: Lists<'_> = HashMap::default();
+    let mut ends: HashMap<&[Word], BTreeSet<usize>> = HashMap::default();
     for call in calls {
-        let mut own: HashMap<&[Word], Vec<Word>> = HashMap::new();
+        let mut own: HashMap<&[Word], Vec<Word>> = HashMap::default();
         let mops = mops(history, *call)?;
         let is_ok = history.calls()[*call as usize].outcome == Outcome::Ok;
         for (is_read, key, value) in &mops {
@@ -88,13 +105,14 @@ fn replay_commits(history: &OpHistory, calls: &[u32]) -> Result<(), String> {
             ends.entry(key).or_default().insert(list.len());
         }
     }
-    covers(history, &calls.iter().copied().collect())
+    let mut done = vec![false; history.calls().len()];
+    calls.iter().for_each(|call| done[*call as usize] = true);
+    covers(history, &done)
 }
 
 /// The order holds whatever happened, and nothing that failed.
-fn covers(history: &OpHistory, done: &BTreeSet<u32>) -> Result<(), String> {
-    for (at, call) in history.calls().iter().enumerate() {
-        let is_in = done.contains(&(at as u32));
+fn covers(history: &OpHistory, done: &[bool]) -> Result<(), String> {
+    for ((at, call), is_in) in history.calls().iter().enumerate().zip(done.iter().copied()) {
         if call.outcome == Outcome::Ok && !is_in && mops(history, at as u32).is_ok() {
             return Err(format!("the order leaves out call {at}"));
         }
@@ -109,7 +127,7 @@ fn covers(history: &OpHistory, done: &BTreeSet<u32>) -> Result<(), String> {
 /// of a process stand in its own order.
 fn keeps_extent(history: &OpHistory, points: &[(u32, bool)], extent: Extent) -> Result<(), String> {
     let mut first_end = u32::MAX;
-    let mut first_of: HashMap<Word, u32> = HashMap::new();
+    let mut first_of: HashMap<Word, u32> = HashMap::default();
     for (at, is_commit) in points.iter().rev().filter(|_| extent >= Extent::Process) {
         let call = &history.calls()[*at as usize];
         let of_process =

@@ -97,6 +97,7 @@ impl<'a> Txns<'a> {
             made: Txns {
                 txns: Vec::with_capacity(calls.len()),
                 mops: Vec::with_capacity(calls.len() * 2),
+                writers: HashMap::with_capacity_and_hasher(calls.len(), Default::default()),
                 ..Txns::empty(history, kind)
             },
         };

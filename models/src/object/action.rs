@@ -128,18 +128,6 @@ pub(super) struct Part {
     pub(super) failed: HashSet<Word>,
 }
 
-impl Part {
-    /// Whether each written value is written once, and nothing is compared.
-    pub(super) fn has_unique_writes(&self) -> bool {
-        let mut written = HashSet::default();
-        self.steps.iter().all(|step| match &step.action {
-            Action::Write(value) => *value != Word::NIL && written.insert(*value),
-            Action::Cas(..) => false,
-            _ => true,
-        })
-    }
-}
-
 /// The operations of each object. Where every value of a register is a pair, as Jepsen's independent keys have it,
 /// its first half is the key; of other objects where that is said.
 pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<Vec<Part>, ShapeError> {
@@ -169,10 +157,10 @@ pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<V
             }
             _ => (None, value),
         };
-        let part = parts.entry(key.map_or(&[][..], Value::words)).or_default();
-        if part.key.is_none() {
-            part.key = key.map(|key| key.to_string());
-        }
+        let part = parts.entry(key.map_or(&[][..], Value::words)).or_insert_with(|| {
+            let steps = Vec::with_capacity(if is_by_key { 0 } else { history.calls().len() });
+            Part { key: key.map(|key| key.to_string()), steps, ..Part::default() }
+        });
         add(history, part, at, call, value)?;
     }
     let mut parts: Vec<Part> = parts.into_values().map(sorted).collect();
@@ -183,7 +171,10 @@ pub(super) fn parts(history: &OpHistory, object: Object, keys: Keys) -> Result<V
 }
 
 fn sorted(mut part: Part) -> Part {
-    part.steps.sort_by_key(|step| (step.begin, step.call));
+    let began = |step: &Step| (step.begin, step.call);
+    if !part.steps.is_sorted_by_key(began) {
+        part.steps.sort_by_key(began);
+    }
     part
 }
 

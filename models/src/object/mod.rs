@@ -103,11 +103,8 @@ pub fn linearizable(
         orders: BTreeMap::new(),
     };
     for part in &parts {
-        let answer = if object == Object::Register && part.has_unique_writes() {
-            zones::judge(history, part)
-        } else {
-            search::judge(object, part, go_on)
-        };
+        let by_zones = if object == Object::Register { zones::judge(history, part) } else { None };
+        let answer = by_zones.unwrap_or_else(|| search::judge(object, part, go_on));
         match answer {
             Answer::Order(order) => drop(found.orders.insert(part.key.clone().unwrap_or_default(), order)),
             Answer::Unknown(reason) => {

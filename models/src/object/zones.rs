@@ -17,6 +17,8 @@ const NONE: u32 = u32::MAX;
 #[derive(Clone, Copy)]
 struct Cluster {
     value: Word,
+    /// Its place in the order in which values were written.
+    number: u32,
     /// [`NONE`] for the initial value.
     write: u32,
     /// The earliest completion, and whose it is. The initial value was there before anything.
@@ -42,8 +44,14 @@ impl Cluster {
     }
 }
 
-pub(super) fn judge(history: &OpHistory, part: &Part) -> Answer {
-    let (mut clusters, numbers) = written(part);
+/// Judges a register; none where a value is written twice or compared.
+pub(super) fn judge(history: &OpHistory, part: &Part) -> Option<Answer> {
+    let (mut clusters, numbers) = written(part)?;
+    // By step, the place of its cluster in the order in which values were written.
+    let mut cluster_of = vec![NONE; part.steps.len()];
+    for (number, cluster) in clusters.iter().enumerate().filter(|(_, cluster)| cluster.write != NONE) {
+        cluster_of[cluster.write as usize] = number as u32;
+    }
     for (at, step) in part.steps.iter().enumerate() {
         let Action::Read(value) = step.action else { continue };
         let shown = || history.store().show(value);
@@ -55,18 +63,19 @@ pub(super) fn judge(history: &OpHistory, part: &Part) -> Answer {
             } else {
                 format!("T1 read {}, and nobody ever wrote it", shown())
             };
-            return Answer::Contradiction { kind, calls: vec![step.call], said };
+            return Some(Answer::Contradiction { kind, calls: vec![step.call], said });
         };
+        cluster_of[at] = *number;
         let cluster = &mut clusters[*number as usize];
         if cluster.write != NONE {
             let write = &part.steps[cluster.write as usize];
             if step.end < write.begin {
                 let said = format!("T1 read {} and had ended before T2, which wrote it, began", shown());
-                return Answer::Contradiction {
+                return Some(Answer::Contradiction {
                     kind: "future-read",
                     calls: vec![step.call, write.call],
                     said,
-                };
+                });
             }
         }
         // One more than the place, so that 0 is before all.
@@ -84,16 +93,18 @@ pub(super) fn judge(history: &OpHistory, part: &Part) -> Answer {
         cluster.reads > 0 || cluster.write != NONE && part.steps[cluster.write as usize].end != NONE
     });
     clusters.sort_by_key(Cluster::low);
-    match clash(&clusters) {
+    Some(match clash(&clusters) {
         Some((one, other)) => contradiction(history, part, &one, &other),
-        None => Answer::Order(order(part, &clusters)),
-    }
+        None => Answer::Order(order(part, &clusters, &cluster_of)),
+    })
 }
 
-/// The clusters without their reads, and their numbers by value.
-fn written(part: &Part) -> (Vec<Cluster>, HashMap<Word, u32>) {
+/// The clusters without their reads, and their numbers by value; none where a value is written twice or compared.
+fn written(part: &Part) -> Option<(Vec<Cluster>, HashMap<Word, u32>)> {
+    let writes = part.steps.iter().filter(|step| matches!(step.action, Action::Write(_))).count();
     let initial = Cluster {
         value: Word::NIL,
+        number: 0,
         write: NONE,
         first_end: 0,
         ends: NONE,
@@ -101,16 +112,24 @@ fn written(part: &Part) -> (Vec<Cluster>, HashMap<Word, u32>) {
         begins: NONE,
         reads: 0,
     };
-    let mut clusters = vec![initial];
-    let mut numbers: HashMap<Word, u32> = HashMap::default();
+    let mut clusters = Vec::with_capacity(writes + 1);
+    clusters.push(initial);
+    let mut numbers: HashMap<Word, u32> = HashMap::with_capacity_and_hasher(writes + 1, Default::default());
     numbers.insert(Word::NIL, 0);
     for (at, step) in part.steps.iter().enumerate() {
+        if matches!(step.action, Action::Cas(..)) {
+            return None;
+        }
         if let Action::Write(value) = step.action {
-            numbers.insert(value, clusters.len() as u32);
+            let number = clusters.len() as u32;
+            if numbers.insert(value, number).is_some() {
+                return None;
+            }
             let at = at as u32;
             let (first_end, last_begin) = (u64::from(step.end) + 1, u64::from(step.begin) + 1);
             clusters.push(Cluster {
                 value,
+                number,
                 write: at,
                 first_end,
                 ends: at,
@@ -120,7 +139,7 @@ fn written(part: &Part) -> (Vec<Cluster>, HashMap<Word, u32>) {
             });
         }
     }
-    (clusters, numbers)
+    Some((clusters, numbers))
 }
 
 /// The first two clusters that contradict each other; they are sorted by their lower ends.
@@ -157,7 +176,7 @@ fn contradiction(history: &OpHistory, part: &Part, one: &Cluster, other: &Cluste
 
 /// One cluster after the other: forward zones where they begin, backward ones where they begin, or behind the
 /// forward zone that they begin in.
-fn order(part: &Part, clusters: &[Cluster]) -> Vec<u32> {
+fn order(part: &Part, clusters: &[Cluster], cluster_of: &[u32]) -> Vec<u32> {
     let mut placed: Vec<(u64, u32)> = Vec::with_capacity(clusters.len());
     let mut passed = 0;
     for (at, cluster) in clusters.iter().enumerate() {
@@ -168,19 +187,16 @@ fn order(part: &Part, clusters: &[Cluster]) -> Vec<u32> {
         placed.push((place, at as u32));
     }
     placed.sort_unstable();
-    let mut places: HashMap<Word, u32> = HashMap::default();
-    for (at, (_, cluster)) in placed.iter().enumerate() {
-        places.insert(clusters[*cluster as usize].value, at as u32);
+    let numbers = clusters.iter().map(|cluster| cluster.number as usize + 1).max().unwrap_or_default();
+    let mut place_of = vec![NONE; numbers];
+    for (place, (_, cluster)) in placed.iter().enumerate() {
+        place_of[clusters[*cluster as usize].number as usize] = place as u32;
     }
-    let mut steps: Vec<(u32, bool, u32)> = part
-        .steps
-        .iter()
-        .filter_map(|step| match step.action {
-            Action::Write(value) => Some((*places.get(&value)?, false, step.call)),
-            Action::Read(value) => Some((*places.get(&value)?, true, step.call)),
-            _ => None,
-        })
-        .collect();
+    let place = |at: usize| place_of.get(cluster_of[at] as usize).copied().filter(|place| *place != NONE);
+    let mut steps: Vec<(u32, bool, u32)> = Vec::with_capacity(part.steps.len());
+    for (at, step) in part.steps.iter().enumerate() {
+        steps.extend(place(at).map(|place| (place, step.action.is_pure(), step.call)));
+    }
     // Stable: reads of one value stay in the order in which they began.
     steps.sort_by_key(|(place, is_read, _)| (*place, *is_read));
     steps.into_iter().map(|(_, _, call)| call).collect()
