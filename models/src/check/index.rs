@@ -58,7 +58,8 @@ pub(super) struct Receipt {
     pub(super) value: Scalar,
     pub(super) index: u64,
     pub(super) time: u64,
-    /// Whether the lane had it before.
+    /// Whether the lane had it before. What a ledger shows to be of nobody is left out of that: it has no place in an
+    /// order, also where it bears the id of an event that has.
     pub(super) is_again: bool,
 }
 
@@ -202,7 +203,7 @@ impl<'h> Index<'h> {
         reads.name_strangers(&mut keys);
         let is_live = !live.items.is_empty();
         let received = match &log {
-            Some((log, logged)) if !is_live => in_order(*log, &logged.items),
+            Some((log, logged)) if !is_live => in_order(*log, &logged.items, ledger.is_some()),
             _ => live.items,
         };
         Index {
@@ -349,7 +350,7 @@ fn take_written_keys(history: &History, keys: &mut Names) {
 }
 
 /// The rows of the log as what was received, where nobody received anything live.
-fn in_order(log: Final<'_, LogRow>, logged: &[Logged]) -> Vec<Receipt> {
+fn in_order(log: Final<'_, LogRow>, logged: &[Logged], has_ledger: bool) -> Vec<Receipt> {
     let mut had = Pairs::default();
     let mut before: Option<&LogRow> = None;
     let mut lane = 0;
@@ -361,7 +362,7 @@ fn in_order(log: Final<'_, LogRow>, logged: &[Logged]) -> Vec<Receipt> {
         let Deliver { topic, partition, ver, value, op_id, .. } = *row;
         let Logged { row, key, commit, identity } = *logged;
         let (index, time) = (log.event.index, log.event.time);
-        let is_again = !had.insert(lane, identity);
+        let is_again = (commit != NONE || !has_ledger) && !had.insert(lane, identity);
         Receipt {
             key,
             commit,

@@ -11,7 +11,9 @@ pub(super) fn judge(index: &Index<'_>) -> Finding {
     }
     let mut finding = Finding::requiring(&["deliveries"]);
     finding.count("deliveries", index.received().len() as u64);
-    for receipt in index.delivers().iter().filter(|receipt| receipt.is_again) {
+    let mut had = Pairs::default();
+    let is_again = |receipt: &&Receipt| !had.insert(receipt.lane, receipt.identity);
+    for receipt in index.delivers().iter().filter(is_again) {
         finding.violated(receipt.evidence().at(), || live(index, receipt));
     }
     // In the log any two places count, in whatever partitions.

@@ -165,9 +165,11 @@ fn delivers(history: &History, mut places: Places<'_, '_>) -> List<Receipt> {
         list.push(receipt, key, name);
     }
     by_time(&mut list, Receipt::moment);
+    let has_ledger = history.final_ledger().is_some();
     let mut had = Pairs::default();
     for receipt in &mut list.items {
-        receipt.is_again = !had.insert(receipt.lane, receipt.identity);
+        let is_placed = receipt.commit != NONE || !has_ledger;
+        receipt.is_again = is_placed && !had.insert(receipt.lane, receipt.identity);
     }
     list
 }

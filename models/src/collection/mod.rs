@@ -1,16 +1,19 @@
 //! Sets, queues, logs, counters, ids and accounts: what was lost, what came from nowhere, what came twice.
 //!
 //! These are the checkers of Jepsen by the same names, in one pass over the history each (`set-full` in the size
-//! of all reads). Each anomaly names the calls that show it.
+//! of all reads). Each anomaly names the calls that show it; one that other code does not confirm from these calls
+//! accuses nobody.
 
 use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
+use crate::foreign::{Call, OpHistory, Outcome};
 use crate::verdict::Verdict;
 
 mod accounts;
+mod confirm;
+mod confirm_log;
 mod forks;
 mod log;
 mod log_cycles;
@@ -78,8 +81,23 @@ pub enum Checker {
     Kafka,
 }
 
-/// Judges a history.
+/// Judges a history. What is not confirmed is taken back: the verdict is then unknown, for a bug in Crosscheck must
+/// not accuse anybody.
 pub fn check(history: &OpHistory, checker: Checker) -> Collected {
+    let mut found = judge(history, checker);
+    let is_sound = |anomaly: &Anomaly| !anomaly.is_violation || confirm::confirm(history, checker, anomaly);
+    let unsound = found.anomalies.iter().find(|anomaly| !is_sound(anomaly)).map(|anomaly| anomaly.kind);
+    if let Some(kind) = unsound {
+        found.anomalies.retain(is_sound);
+        if !found.anomalies.iter().any(|anomaly| anomaly.is_violation) {
+            found.verdict = Verdict::Unknown;
+            found.reason = Some(format!("the witness of {kind} did not verify (a bug in Crosscheck)"));
+        }
+    }
+    found
+}
+
+fn judge(history: &OpHistory, checker: Checker) -> Collected {
     match checker {
         Checker::Set(_) => sets::last_read(history),
         Checker::SetFull(options) => sets::every_read(history, options),
@@ -134,11 +152,6 @@ fn calls_of<'a>(history: &'a OpHistory, names: &'a [&str]) -> impl Iterator<Item
 
 fn is_ok(call: &Call) -> bool {
     call.outcome == Outcome::Ok
-}
-
-/// The first word of a value: all of it, where it is no list.
-fn word(value: Value<'_>) -> Word {
-    value.words().first().copied().unwrap_or(Word::NIL)
 }
 
 /// The line of a call's completion, for messages.

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::{Collected, Tally, calls_of, is_ok, line, word};
+use super::{Collected, Tally, calls_of, is_ok, line};
 use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
 use crate::hash::{HashMap, HashSet};
 
@@ -17,11 +17,11 @@ fn keyed<'a>(value: Value<'a>, is_keyed: bool) -> (String, Value<'a>) {
 
 /// What is written to one key, and what is read of it.
 #[derive(Default)]
-struct Writes {
+struct Writes<'a> {
     /// By value: when its write began, and its call.
-    begun: HashMap<Word, (u32, u32)>,
+    begun: HashMap<&'a [Word], (u32, u32)>,
     /// Writes that are known to have happened, by their ends.
-    ended: Vec<(u32, Word, u32)>,
+    ended: Vec<(u32, &'a [Word], u32)>,
 }
 
 /// Whoever sees a write sees all that had ended before it began: strict serializability demands it.
@@ -33,31 +33,30 @@ pub(super) fn causal_reverse(history: &OpHistory) -> Collected {
     tally.count("writes", writes.len());
     tally.count("reads", reads.len());
     let is_keyed = writes.iter().all(|(_, call)| history.value_of(call).items().is_some());
-    let mut keys: BTreeMap<String, Writes> = BTreeMap::new();
+    let mut keys: BTreeMap<String, Writes<'_>> = BTreeMap::new();
     for (at, call) in &writes {
         let (key, value) = keyed(history.value_of(call), is_keyed);
         let key = keys.entry(key).or_default();
-        key.begun.insert(word(value), (call.begin, *at));
+        key.begun.insert(value.words(), (call.begin, *at));
         if is_ok(call) {
-            key.ended.push((call.end, word(value), *at));
+            key.ended.push((call.end, value.words(), *at));
         }
     }
     keys.values_mut().for_each(|key| key.ended.sort_unstable());
     for (at, call) in &reads {
         let (key, value) = keyed(history.value_of(call), is_keyed);
         let Some(writes) = keys.get(&key) else { continue };
-        let seen: HashSet<Word> = value.items().into_iter().flatten().map(word).collect();
+        let seen: HashSet<&[Word]> = value.items().into_iter().flatten().map(Value::words).collect();
         let latest = seen.iter().filter_map(|value| writes.begun.get(value)).max().copied();
         let Some((begin, later)) = latest else { continue };
         // As long as none is missing, these are no more than were seen.
         let mut before = writes.ended.iter().take_while(|(end, ..)| *end < begin);
-        if let Some((_, value, missed)) = before.find(|(_, value, _)| !seen.contains(value)) {
+        if let Some((.., missed)) = before.find(|(_, value, _)| !seen.contains(*value)) {
             tally.add("causal-reverse", true, &[*at, *missed, later], || {
+                let (_, value) = keyed(history.value_of(&history.calls()[*missed as usize]), is_keyed);
                 format!(
-                    "the read of line {} has a write that began after {} was written, and not {} itself",
-                    line(history, call),
-                    history.store().show(*value),
-                    history.store().show(*value)
+                    "the read of line {} has a write that began after {value} was written, and not {value} itself",
+                    line(history, call)
                 )
             });
         }

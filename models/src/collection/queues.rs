@@ -1,18 +1,18 @@
 //! Queues: what goes in comes out, and nothing else.
 
-use super::{Collected, Tally, calls_of, is_ok, line, word};
-use crate::foreign::{Call, OpHistory, Outcome, Word};
+use super::{Collected, Tally, calls_of, is_ok, line};
+use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
 use crate::hash::HashMap;
 
 const ENQUEUES: [&str; 1] = ["enqueue"];
 const DEQUEUES: [&str; 2] = ["dequeue", "drain"];
 
 /// The elements that a dequeue or a drain took.
-fn taken<'a>(history: &'a OpHistory, call: &Call) -> impl Iterator<Item = Word> + use<'a> {
+fn taken<'a>(history: &'a OpHistory, call: &Call) -> impl Iterator<Item = Value<'a>> + use<'a> {
     let value = history.value_of(call);
     let items = value.items();
-    let single = items.is_none().then(|| word(value)).filter(|word| *word != Word::NIL);
-    items.into_iter().flatten().map(word).chain(single)
+    let single = items.is_none().then_some(value).filter(|value| !value.is_nil());
+    items.into_iter().flatten().chain(single)
 }
 
 /// Enqueues that may have happened and dequeues that did, at the places that matter.
@@ -28,19 +28,18 @@ pub(super) fn queue(history: &OpHistory) -> Collected {
     }
     tally.count("dequeues", moments.len() - tally.exercised["enqueues"] as usize);
     moments.sort_by_key(|(moment, is_dequeue, at, _)| (*moment, *is_dequeue, *at));
-    let mut inside: HashMap<Word, u64> = HashMap::default();
+    let mut inside: HashMap<&[Word], u64> = HashMap::default();
     for (_, is_dequeue, at, call) in moments {
         if !is_dequeue {
-            *inside.entry(word(history.value_of(call))).or_insert(0) += 1;
+            *inside.entry(history.value_of(call).words()).or_insert(0) += 1;
             continue;
         }
         for element in taken(history, call) {
-            match inside.get_mut(&element).filter(|count| **count > 0) {
+            match inside.get_mut(element.words()).filter(|count| **count > 0) {
                 Some(count) => *count -= 1,
                 None => tally.add("unexpected", true, &[at], || {
-                    let shown = history.store().show(element);
                     format!(
-                        "line {} dequeued {shown}, and all of them that were enqueued had been dequeued",
+                        "line {} dequeued {element}, and all of them that were enqueued had been dequeued",
                         line(history, call)
                     )
                 }),
@@ -62,14 +61,14 @@ struct Passed {
 
 pub(super) fn total_queue(history: &OpHistory) -> Collected {
     let mut tally = Tally::default();
-    let mut passed: HashMap<Word, Passed> = HashMap::default();
-    let mut order: Vec<Word> = Vec::new();
+    let mut passed: HashMap<&[Word], Passed> = HashMap::default();
+    let mut order: Vec<Value<'_>> = Vec::new();
     let mut counts = [0, 0];
     for (at, call) in calls_of(history, &ENQUEUES).filter(|(_, call)| call.outcome != Outcome::Fail) {
         counts[0] += 1;
-        let element = word(history.value_of(call));
+        let element = history.value_of(call);
         order.push(element);
-        let passed = passed.entry(element).or_default();
+        let passed = passed.entry(element.words()).or_default();
         passed.attempts += 1;
         passed.enqueued += u64::from(is_ok(call));
         passed.calls.push(at);
@@ -78,7 +77,7 @@ pub(super) fn total_queue(history: &OpHistory) -> Collected {
         counts[1] += 1;
         for element in taken(history, call) {
             order.push(element);
-            let passed = passed.entry(element).or_default();
+            let passed = passed.entry(element.words()).or_default();
             passed.dequeued += 1;
             passed.calls.push(at);
         }
@@ -87,20 +86,21 @@ pub(super) fn total_queue(history: &OpHistory) -> Collected {
     tally.count("dequeues", counts[1]);
     for element in order {
         // Each element is told of once.
-        let Some(Passed { attempts, enqueued, dequeued, calls }) = passed.remove(&element) else { continue };
-        let shown = || history.store().show(element);
+        let Some(Passed { attempts, enqueued, dequeued, calls }) = passed.remove(element.words()) else {
+            continue;
+        };
         if dequeued < enqueued {
-            tally.add("lost", true, &calls, || format!("{} was enqueued, and never came out", shown()));
+            tally.add("lost", true, &calls, || format!("{element} was enqueued, and never came out"));
         }
         if attempts == 0 {
-            tally.add("unexpected", true, &calls, || format!("{} came out, and nobody enqueued it", shown()));
+            tally.add("unexpected", true, &calls, || format!("{element} came out, and nobody enqueued it"));
         } else if dequeued > attempts {
             tally.add("duplicated", false, &calls, || {
-                format!("{} came out more often than it went in", shown())
+                format!("{element} came out more often than it went in")
             });
         }
         if attempts > enqueued && dequeued > enqueued {
-            tally.add("recovered", false, &calls, || format!("{} was undecided, and came out", shown()));
+            tally.add("recovered", false, &calls, || format!("{element} was undecided, and came out"));
         }
     }
     tally.into_collected((counts[1] == 0).then_some("nothing was dequeued"))

@@ -1,7 +1,7 @@
 //! Sets: what was added must be read.
 
-use super::{Collected, Tally, calls_of, is_ok, line, word};
-use crate::foreign::{Call, OpHistory, Outcome, Word};
+use super::{Collected, Tally, calls_of, is_ok, line};
+use crate::foreign::{Call, OpHistory, Outcome, Value, Word};
 use crate::hash::{HashMap, HashSet};
 
 const ADDS: [&str; 1] = ["add"];
@@ -14,8 +14,8 @@ pub struct SetOptions {
     pub linearizable: bool,
 }
 
-fn elements(history: &OpHistory, call: &Call) -> Vec<Word> {
-    history.value_of(call).items().map_or(Vec::new(), |items| items.map(word).collect())
+fn elements<'a>(history: &'a OpHistory, call: &Call) -> impl Iterator<Item = Value<'a>> + use<'a> {
+    history.value_of(call).items().into_iter().flatten()
 }
 
 pub(super) fn last_read(history: &OpHistory) -> Collected {
@@ -27,13 +27,13 @@ pub(super) fn last_read(history: &OpHistory) -> Collected {
     let Some((last, read)) = reads.iter().max_by_key(|(_, call)| call.end).copied() else {
         return tally.into_collected(Some("the set was never read"));
     };
-    let seen: HashSet<Word> = elements(history, read).into_iter().collect();
-    let mut attempted: HashSet<Word> = HashSet::default();
+    let seen: HashSet<&[Word]> = elements(history, read).map(Value::words).collect();
+    let mut attempted: HashSet<&[Word]> = HashSet::default();
     for (at, add) in &adds {
-        let element = word(history.value_of(add));
+        let element = history.value_of(add);
         // What is added while the read is under way may be missing from it.
-        let shown = || history.store().show(element);
-        match (add.outcome, seen.contains(&element)) {
+        let shown = || element.to_string();
+        match (add.outcome, seen.contains(element.words())) {
             (Outcome::Ok, false) if add.end < read.begin => tally.add("lost", true, &[*at, last], || {
                 format!("{} was added (line {}), and the last read has it not", shown(), line(history, add))
             }),
@@ -43,20 +43,18 @@ pub(super) fn last_read(history: &OpHistory) -> Collected {
             _ => {}
         }
         if add.outcome != Outcome::Fail {
-            attempted.insert(element);
+            attempted.insert(element.words());
         }
     }
-    for element in elements(history, read).iter().filter(|element| !attempted.contains(*element)) {
-        tally.add("unexpected", true, &[last], || {
-            format!("the last read has {}, which nobody added", history.store().show(*element))
-        });
+    for element in elements(history, read).filter(|element| !attempted.contains(element.words())) {
+        tally.add("unexpected", true, &[last], || format!("the last read has {element}, which nobody added"));
     }
     tally.into_collected(None)
 }
 
 /// What is known of an element.
-struct Element {
-    value: Word,
+struct Element<'a> {
+    value: Value<'a>,
     add: u32,
     /// Where it was known to be in the set first.
     known: u32,
@@ -67,12 +65,21 @@ struct Element {
 
 pub(super) fn every_read(history: &OpHistory, options: SetOptions) -> Collected {
     let mut tally = Tally::default();
-    let mut elements: Vec<Element> = Vec::new();
-    let mut numbers: HashMap<Word, u32> = HashMap::default();
+    let mut elements: Vec<Element<'_>> = Vec::new();
+    let mut numbers: HashMap<&[Word], u32> = HashMap::default();
     for (at, add) in calls_of(history, &ADDS).filter(|(_, add)| add.outcome != Outcome::Fail) {
-        let value = word(history.value_of(add));
-        numbers.insert(value, elements.len() as u32);
-        elements.push(Element { value, add: at, known: add.end, present: None, absent: None });
+        let value = history.value_of(add);
+        match numbers.get(value.words()) {
+            // What is added again is the same element, and known from the first time on.
+            Some(number) => {
+                let known = &mut elements[*number as usize].known;
+                *known = add.end.min(*known);
+            }
+            None => {
+                numbers.insert(value.words(), elements.len() as u32);
+                elements.push(Element { value, add: at, known: add.end, present: None, absent: None });
+            }
+        }
     }
     let mut reads: Vec<(u32, &Call)> = calls_of(history, &READS).filter(|(_, call)| is_ok(call)).collect();
     reads.sort_by_key(|(_, read)| read.begin);
@@ -85,7 +92,7 @@ pub(super) fn every_read(history: &OpHistory, options: SetOptions) -> Collected 
         // Only a read that began after the element was known can have lost it.
         let missed = missing.filter(|(_, read)| element.known < read.begin);
         let is_back = element.present > element.absent;
-        let shown = || history.store().show(element.value);
+        let shown = || element.value.to_string();
         match missed {
             Some((read, call)) if !is_back => tally.add("lost", true, &[element.add, read], || {
                 format!(
@@ -118,8 +125,8 @@ pub(super) fn every_read(history: &OpHistory, options: SetOptions) -> Collected 
 fn find_presence(
     history: &OpHistory,
     reads: &[(u32, &Call)],
-    numbers: &HashMap<Word, u32>,
-    elements: &mut [Element],
+    numbers: &HashMap<&[Word], u32>,
+    elements: &mut [Element<'_>],
     tally: &mut Tally,
 ) {
     let mut alive: Vec<u32> = (0..elements.len() as u32).collect();
@@ -127,23 +134,15 @@ fn find_presence(
     for (at, (call, read)) in reads.iter().enumerate().rev() {
         let at = at as u32;
         for value in self::elements(history, read) {
-            let Some(number) = numbers.get(&value).copied() else {
+            let Some(number) = numbers.get(value.words()).copied() else {
                 tally.add("unexpected", true, &[*call], || {
-                    format!(
-                        "the read of line {} has {}, which nobody added",
-                        line(history, read),
-                        history.store().show(value)
-                    )
+                    format!("the read of line {} has {value}, which nobody added", line(history, read))
                 });
                 continue;
             };
             if stamp[number as usize] == at {
                 tally.add("duplicated", true, &[*call], || {
-                    format!(
-                        "the read of line {} has {} twice",
-                        line(history, read),
-                        history.store().show(value)
-                    )
+                    format!("the read of line {} has {value} twice", line(history, read))
                 });
             }
             stamp[number as usize] = at;
