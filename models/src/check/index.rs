@@ -6,7 +6,6 @@ use super::by_key::ByKey;
 use super::commits::{Commit, Commits};
 use super::exercise::{self, Meetings};
 use super::finding::Evidence;
-use super::pairs::Pairs;
 use super::taken;
 use crate::hash::HashMap;
 use crate::history::{
@@ -66,7 +65,7 @@ pub(super) struct Receipt {
 /// A row of the log, as the checkers need it.
 #[derive(Clone, Copy)]
 pub(super) struct Logged {
-    /// Its place among the rows.
+    /// Its place among the rows; [`NONE`] of what was received live.
     pub(super) row: u32,
     pub(super) key: u32,
     pub(super) commit: u32,
@@ -95,6 +94,28 @@ fn some(number: u32) -> Option<u32> {
 }
 
 impl Receipt {
+    /// A receipt of an event at an index and a time, by its place in the log if it was found there.
+    pub(super) fn of(event: &Deliver, known: Logged, lane: u32, (index, time): (u64, u64)) -> Receipt {
+        let Deliver { topic, partition, ver, value, op_id, .. } = *event;
+        let Logged { row, key, commit, identity } = known;
+        let is_again = false;
+        Receipt {
+            key,
+            commit,
+            lane,
+            identity,
+            topic,
+            partition,
+            op_id,
+            row,
+            ver,
+            value,
+            index,
+            time,
+            is_again,
+        }
+    }
+
     /// The commit that it announces: of the same operation and key, of the same version if there is one.
     pub(super) fn commit(&self) -> Option<u32> {
         some(self.commit)
@@ -351,7 +372,6 @@ fn take_written_keys(history: &History, keys: &mut Names) {
 
 /// The rows of the log as what was received, where nobody received anything live.
 fn in_order(log: Final<'_, LogRow>, logged: &[Logged], has_ledger: bool) -> Vec<Receipt> {
-    let mut had = Pairs::default();
     let mut before: Option<&LogRow> = None;
     let mut lane = 0;
     let receipt = |logged: &Logged| {
@@ -359,25 +379,9 @@ fn in_order(log: Final<'_, LogRow>, logged: &[Logged], has_ledger: bool) -> Vec<
         let is_next = |before: &LogRow| before.topic != row.topic || before.partition != row.partition;
         lane += u32::from(before.is_some_and(is_next));
         before = Some(row);
-        let Deliver { topic, partition, ver, value, op_id, .. } = *row;
-        let Logged { row, key, commit, identity } = *logged;
-        let (index, time) = (log.event.index, log.event.time);
-        let is_again = (commit != NONE || !has_ledger) && !had.insert(lane, identity);
-        Receipt {
-            key,
-            commit,
-            lane,
-            identity,
-            topic,
-            partition,
-            op_id,
-            row,
-            ver,
-            value,
-            index,
-            time,
-            is_again,
-        }
+        Receipt::of(row, *logged, lane, (log.event.index, log.event.time))
     };
-    logged.iter().map(receipt).collect()
+    let mut receipts: Vec<Receipt> = logged.iter().map(receipt).collect();
+    taken::find_again(&mut receipts, has_ledger);
+    receipts
 }

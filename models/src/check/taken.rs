@@ -144,34 +144,24 @@ fn delivers(history: &History, mut places: Places<'_, '_>) -> List<Receipt> {
     for Observed { index, time, process, body } in history.delivers() {
         let next = lanes.len() as u32;
         let lane = *lanes.entry(process).or_insert(next);
-        let Deliver { topic, partition, key: name, ver, value, op_id, event_id, .. } = body;
+        let Deliver { key: name, ver, op_id, event_id, .. } = body;
         let Place { key, commit, identity } = places.of(op_id, name, ver, event_id);
-        let (row, is_again) = (NONE, false);
-        let receipt = Receipt {
-            key,
-            commit,
-            lane,
-            identity,
-            topic,
-            partition,
-            op_id,
-            row,
-            ver,
-            value,
-            index,
-            time,
-            is_again,
-        };
+        let known = Logged { row: NONE, key, commit, identity };
+        let receipt = Receipt::of(&body, known, lane, (index, time));
         list.push(receipt, key, name);
     }
     by_time(&mut list, Receipt::moment);
-    let has_ledger = history.final_ledger().is_some();
+    find_again(&mut list.items, history.final_ledger().is_some());
+    list
+}
+
+/// Finds what came again to a lane.
+pub(super) fn find_again(receipts: &mut [Receipt], has_ledger: bool) {
     let mut had = Pairs::default();
-    for receipt in &mut list.items {
+    for receipt in receipts {
         let is_placed = receipt.commit != NONE || !has_ledger;
         receipt.is_again = is_placed && !had.insert(receipt.lane, receipt.identity);
     }
-    list
 }
 
 /// Puts a list in the order of time, in which it nearly always is; strangers are where their items are then.
