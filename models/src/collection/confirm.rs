@@ -262,10 +262,11 @@ impl<'a> Shown<'a> {
 mod tests {
     use std::collections::BTreeSet;
 
-    use super::super::{BankOptions, Checker, SetOptions, check, judge};
+    use super::super::{BankOptions, Checker, SetOptions, check, confirmed, judge};
     use super::confirm;
     use crate::foreign::{Format, OpHistory, read};
     use crate::generate::{Isolation, Kind, Spec, generate};
+    use crate::verdict::Verdict;
 
     /// Each operation as `process f value`, begun and ended before the next begins;
     /// `!` fails and `?` is not known to have happened.
@@ -385,6 +386,16 @@ mod tests {
             }
         }
         assert!(kinds.len() > 10, "{kinds:?}");
+    }
+
+    #[test]
+    fn what_the_history_does_not_show_accuses_nobody() {
+        for (checker, kind, bad, good) in CASES {
+            let found = confirmed(&history(good), checker, judge(&history(bad), checker));
+            assert!(found.anomalies.iter().all(|anomaly| anomaly.kind != kind), "{checker:?} {kind}");
+            let is_accused = found.anomalies.iter().any(|anomaly| anomaly.is_violation);
+            assert_eq!(found.verdict == Verdict::Violated, is_accused, "{checker:?} {kind}");
+        }
     }
 
     #[test]

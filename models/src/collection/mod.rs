@@ -84,7 +84,10 @@ pub enum Checker {
 /// Judges a history. What is not confirmed is taken back: the verdict is then unknown, for a bug in Crosscheck must
 /// not accuse anybody.
 pub fn check(history: &OpHistory, checker: Checker) -> Collected {
-    let mut found = judge(history, checker);
+    confirmed(history, checker, judge(history, checker))
+}
+
+fn confirmed(history: &OpHistory, checker: Checker, mut found: Collected) -> Collected {
     let is_sound = |anomaly: &Anomaly| !anomaly.is_violation || confirm::confirm(history, checker, anomaly);
     let unsound = found.anomalies.iter().find(|anomaly| !is_sound(anomaly)).map(|anomaly| anomaly.kind);
     if let Some(kind) = unsound {
